@@ -1,0 +1,240 @@
+//! Every way a call can fail, grouped by what its caller does next.
+
+use crate::kv::Revision;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The result of a call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whether the write behind an error took effect: see [`Error::applied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing was written.
+    No,
+    /// It may or may not have taken effect; read before retrying.
+    Unknown,
+}
+
+/// Why a request is not valid. Each reason has one of etcd's texts.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// The key is empty (etcd: "key is not provided").
+    EmptyKey,
+    /// `ignore_value` or `ignore_lease` of a key that does not exist (etcd: "key not found").
+    KeyNotFound,
+    /// `ignore_value` together with a value (etcd: "value is provided").
+    ValueProvided,
+    /// `ignore_lease` together with a lease (etcd: "lease is provided").
+    LeaseProvided,
+    /// A watch over a range whose end is at or below its start (etcd: "watcher range is empty").
+    EmptyWatchRange,
+    /// An option or argument outside its documented bounds.
+    Argument(&'static str),
+}
+
+/// Who holds a store that could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id, as it wrote it (a pid of another namespace is shown as it stands); 0 if not known.
+    pub pid: u32,
+    /// The name of its program.
+    pub program: String,
+    /// When it opened the store, in seconds since the Unix epoch.
+    pub since_unix: u64,
+}
+
+/// Every way a call can fail. [`Error::applied`] says whether a write took effect.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum Error {
+    // Fix the call.
+    /// The request is malformed; nothing was done.
+    InvalidArgument(Invalid),
+    /// Something is larger than its limit; nothing was done. Sizes are bytes, counts are items, as `what` says.
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        len: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A txn changes one key twice (etcd: "duplicate key given in txn request"); nothing was done.
+    DuplicateKey,
+    /// The store was opened read-only; nothing was done.
+    ReadOnly,
+
+    // Choose another revision.
+    /// The revision is below the compact revision; read or watch from `compacted` on. Nothing was done.
+    Compacted {
+        /// The compact revision: the oldest one that can be read.
+        compacted: Revision,
+    },
+    /// The revision has not been reached yet; nothing was done.
+    FutureRevision {
+        /// The store's revision.
+        current: Revision,
+    },
+
+    // It is gone, or taken.
+    /// The lease does not exist (any more); nothing was done.
+    LeaseNotFound,
+    /// A lease of that id exists already; nothing was done.
+    LeaseExists,
+    /// The store was closed; nothing was done.
+    Closed,
+    /// The watch was cancelled.
+    Canceled,
+
+    // Wait, or go elsewhere.
+    /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
+    Locked {
+        /// Who has it, as far as it could be read.
+        holder: Option<Holder>,
+    },
+    /// The call gave up waiting before its write was ordered; nothing was done.
+    Timeout,
+    /// A bound was reached: quota, disk, watchers. Nothing was done; once there is room, the call works again.
+    Full {
+        /// What is full.
+        what: &'static str,
+        /// Its bound in the unit of `what`; 0 if there is no fixed one, as for a disk.
+        max: u64,
+    },
+
+    // Read before retrying.
+    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read.
+    Indeterminate,
+
+    // Stop, reopen or restore.
+    /// The operating system failed an operation. From a write verb the store is then poisoned.
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// The file, relative to the store, or the path given by the caller.
+        path: PathBuf,
+        /// The system's error.
+        source: Arc<io::Error>,
+    },
+    /// A file of the store is damaged. What is read is never guessed; restore from a backup, or salvage.
+    Corrupt {
+        /// The file, relative to the store.
+        file: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// The path holds something that is not an etclite store.
+    NotADatabase {
+        /// The path.
+        path: PathBuf,
+        /// What is in the way.
+        what: &'static str,
+    },
+    /// A newer release wrote this store, in a format that this one does not know.
+    FormatTooNew {
+        /// The file.
+        file: PathBuf,
+        /// Its format number.
+        format: u32,
+    },
+    /// An earlier write or sync failed, so nothing more is written until the store is reopened; reads go on.
+    Poisoned,
+    /// The handle was inherited through a fork; only the process that opened a store may use it.
+    Forked,
+}
+
+impl Error {
+    /// Whether the write behind this error took effect. Reads never have an effect.
+    pub fn applied(&self) -> Applied {
+        match self {
+            Error::Indeterminate => Applied::Unknown,
+            _ => Applied::No,
+        }
+    }
+
+    pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Error::Io { what, path: path.into(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn corrupt(file: impl Into<PathBuf>, offset: u64, what: &'static str) -> Self {
+        Error::Corrupt { file: file.into(), offset, what }
+    }
+
+    /// Whether the cause is a disk or quota without room.
+    pub(crate) fn is_no_space(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Error::Full { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Invalid::EmptyKey => "key is not provided",
+            Invalid::KeyNotFound => "key not found",
+            Invalid::ValueProvided => "value is provided",
+            Invalid::LeaseProvided => "lease is provided",
+            Invalid::EmptyWatchRange => "watcher range is empty",
+            Invalid::Argument(what) => what,
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::InvalidArgument(reason) => reason.fmt(f),
+            Error::TooLarge { what, len, max } => write!(f, "{what} is too large: {len}, at most {max}"),
+            Error::DuplicateKey => f.write_str("duplicate key given in txn request"),
+            Error::ReadOnly => f.write_str("the store was opened read-only"),
+            Error::Compacted { compacted } => {
+                write!(f, "required revision has been compacted, the compact revision is {compacted}")
+            }
+            Error::FutureRevision { current } => {
+                write!(f, "required revision is a future revision, current is {current}")
+            }
+            Error::LeaseNotFound => f.write_str("requested lease not found"),
+            Error::LeaseExists => f.write_str("lease already exists"),
+            Error::Closed => f.write_str("the store is closed"),
+            Error::Canceled => f.write_str("watch canceled"),
+            Error::Locked { holder: Some(holder) } => {
+                write!(f, "the store is open in process {} ({})", holder.pid, holder.program)
+            }
+            Error::Locked { holder: None } => f.write_str("the store is open elsewhere"),
+            Error::Timeout => f.write_str("timed out before the write was ordered"),
+            Error::Full { what, max: 0 } => write!(f, "{what} is full"),
+            Error::Full { what, max } => write!(f, "{what} is full, at most {max}"),
+            Error::Indeterminate => f.write_str("the write may or may not take effect, read before retrying"),
+            Error::Io { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
+            Error::Corrupt { file, offset, what } => {
+                write!(f, "{} is damaged at offset {offset}: {what}", file.display())
+            }
+            Error::NotADatabase { path, what } => write!(f, "{} is not an etclite store: {what}", path.display()),
+            Error::FormatTooNew { file, format } => {
+                write!(f, "{} has format {format}, written by a newer release", file.display())
+            }
+            Error::Poisoned => f.write_str("an earlier write failed, reopen the store"),
+            Error::Forked => f.write_str("the store was opened by another process, before a fork"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! etcd's model as a library: revisions, ranges, transactions, watches and leases in the host process, on disk, safe
+//! through any crash. No port, no daemon, no runtime.
+
+pub mod error;
+#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
+mod kv;
+#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
+mod op;
+
+pub use error::{Applied, Error, Holder, Invalid, Result};
+pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
