@@ -1,0 +1,120 @@
+//! The system calls that std has no safe word for, one per function.
+//!
+//! Everything here takes open descriptors and checked strings and returns `io::Result`; what it means is decided by the
+//! callers. The unsafe code of real files is in this file and in `mmap.rs`.
+#![allow(unsafe_code, reason = "system calls through libc, each block is one call")]
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::time::Duration;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Opens `name` in `dir`. The last component is never followed, the descriptor never inherited by a program started
+/// later.
+pub(super) fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: libc::c_int, mode: libc::c_uint) -> io::Result<File> {
+    let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    loop {
+        // SAFETY: `name` ends in NUL, `dir` is open for the call, and `mode` is there whenever O_CREAT asks for it.
+        let result = check(unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) });
+        match result {
+            // SAFETY: openat has just returned this descriptor, and nobody else knows it.
+            Ok(fd) => return Ok(unsafe { File::from_raw_fd(fd) }),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Makes the directory `name` in `dir`.
+pub(super) fn make_dir_at(dir: BorrowedFd<'_>, name: &CStr, mode: libc::mode_t) -> io::Result<()> {
+    // SAFETY: `name` ends in NUL and `dir` is open for the call.
+    check(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+}
+
+/// Renames within or between two directories, replacing the target.
+pub(super) fn rename_at(from: BorrowedFd<'_>, old: &CStr, to: BorrowedFd<'_>, new: &CStr) -> io::Result<()> {
+    // SAFETY: both names end in NUL and both directories are open for the call.
+    check(unsafe { libc::renameat(from.as_raw_fd(), old.as_ptr(), to.as_raw_fd(), new.as_ptr()) }).map(drop)
+}
+
+/// Removes the file `name` from `dir`.
+pub(super) fn unlink_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` ends in NUL and `dir` is open for the call.
+    check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+/// The user on whose behalf files are opened.
+pub(super) fn effective_user() -> u32 {
+    // SAFETY: geteuid takes nothing, touches nothing of ours and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// What [`lock_description`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Range {
+    Shared,
+    Exclusive,
+    Unlocked,
+}
+
+/// Locks the whole file by open file description, without waiting: true if it was obtained. It belongs to the open
+/// file as `flock` does, and is also seen by programs that use `fcntl` locks. Systems without it say true.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(super) fn lock_description(file: &File, range: Range) -> io::Result<bool> {
+    let kind = match range {
+        Range::Shared => libc::F_RDLCK,
+        Range::Exclusive => libc::F_WRLCK,
+        Range::Unlocked => libc::F_UNLCK,
+    };
+    // SAFETY: all fields are integers, and zero means the whole file from its start.
+    let mut request: libc::flock = unsafe { std::mem::zeroed() };
+    request.l_type = libc::c_short::try_from(kind).expect("lock kinds are single digits");
+    request.l_whence = libc::c_short::try_from(libc::SEEK_SET).expect("SEEK_SET is zero");
+    // SAFETY: the descriptor is open and `request` outlives the call.
+    match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const request) }) {
+        Ok(_) => Ok(true),
+        Err(e) => match e.raw_os_error() {
+            Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+            Some(libc::EINVAL) => Ok(true), // a kernel without it; flock holds either way
+            _ => Err(e),
+        },
+    }
+}
+
+/// Without such locks flock alone decides.
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+pub(super) fn lock_description(_file: &File, _range: Range) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Starts write-back of a range without waiting for it. A hint: errors are met again by the sync that counts.
+#[cfg(target_os = "linux")]
+pub(super) fn write_back(file: &File, offset: u64, len: u64) {
+    let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else { return };
+    // SAFETY: the descriptor is open; the call reads and writes no memory of ours.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// Nothing: there is no such hint here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn write_back(_file: &File, _offset: u64, _len: u64) {}
+
+/// Time since the host booted, suspend included, where the system tells.
+#[cfg(target_os = "linux")]
+pub(super) fn time_since_boot() -> Option<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec that outlives the call.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) }).ok()?;
+    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+}
+
+/// Not told here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn time_since_boot() -> Option<Duration> {
+    None
+}

@@ -1,0 +1,25 @@
+//! Threads, which exist only while there is work for them.
+
+use std::io;
+use std::thread::Builder;
+pub(crate) use std::thread::{JoinHandle, ThreadId};
+
+/// Starts a named thread.
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    Builder::new().name(format!("etclite-{name}")).spawn(body)
+}
+
+/// Lets the caller's thread rest before it tries something again that nobody would signal.
+pub(crate) fn pause(time: std::time::Duration) {
+    std::thread::sleep(time);
+}
+
+/// The id of this process.
+pub(crate) fn process_id() -> u32 {
+    std::process::id()
+}
+
+/// The caller's thread.
+pub(crate) fn current() -> ThreadId {
+    std::thread::current().id()
+}
