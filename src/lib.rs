@@ -8,6 +8,8 @@ pub mod io;
 #[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
 mod kv;
 #[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
+mod log;
+#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
 mod op;
 pub mod sabotage;
 
