@@ -12,6 +12,8 @@ mod log;
 #[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
 mod op;
 pub mod sabotage;
+#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
+mod store;
 
 pub use error::{Applied, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
