@@ -1,6 +1,7 @@
 //! The store below the write path.
 
 pub(crate) mod block;
+pub(crate) mod catalog;
 pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod merge;

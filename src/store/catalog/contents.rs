@@ -1,0 +1,227 @@
+//! The catalog's rows as plain values, all of them together, and a change to several of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What identifies the store, and the counters that name its files.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Meta {
+    /// The format of the store as a whole; a release refuses one above its own.
+    pub(crate) format: u32,
+    /// Random, made with the store.
+    pub(crate) store_id: u128,
+    /// The cluster that the store belongs to.
+    pub(crate) cluster_id: u64,
+    /// The member that the store is.
+    pub(crate) member_id: u64,
+    /// One more with every writable open.
+    pub(crate) epoch: u64,
+    /// The id of the next run; ids are never reused.
+    pub(crate) next_run: u64,
+    /// The sequence number of the next log segment; never reused.
+    pub(crate) next_segment: u64,
+}
+
+/// The place in the log up to which runs and catalog hold everything.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Checkpoint {
+    /// The store's revision there.
+    pub(crate) revision: u64,
+    /// The term of the last entry that is held.
+    pub(crate) term: u64,
+    /// The index of the last entry that is held.
+    pub(crate) index: u64,
+    /// The oldest revision that can be read; `None` while nothing was compacted.
+    pub(crate) compact_revision: Option<u64>,
+    /// The hash of the state, as the group's members compare it.
+    pub(crate) state_hash: u64,
+    /// The index of the closing frame, or 0 if the store was not closed cleanly.
+    pub(crate) closing_frame: u64,
+}
+
+/// A run: an immutable sorted file.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct RunRow {
+    /// Its level; 0 holds what was flushed.
+    pub(crate) level: u32,
+    /// Its first key.
+    pub(crate) first_key: Vec<u8>,
+    /// Its last key, inclusive.
+    pub(crate) last_key: Vec<u8>,
+    /// The lowest revision in it.
+    pub(crate) min_revision: u64,
+    /// The highest revision in it.
+    pub(crate) max_revision: u64,
+    /// How many entries it has.
+    pub(crate) entries: u64,
+    /// How many of them are tombstones.
+    pub(crate) tombstones: u64,
+    /// Its length in bytes.
+    pub(crate) len: u64,
+    /// The checksum of its footer.
+    pub(crate) footer_crc: u32,
+    /// History below this revision was left out when it was written.
+    pub(crate) compacted: u64,
+    /// Sketch of its garbage: (revision, bytes that a compaction up to it would free).
+    pub(crate) garbage: Vec<(u64, u64)>,
+}
+
+/// What a log segment is for.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum SegmentState {
+    /// Ready to be written next.
+    #[default]
+    Spare,
+    /// Being appended to.
+    Active,
+    /// Complete.
+    Sealed,
+    /// Being filled by recovery; what it holds does not count yet.
+    Incoming,
+}
+
+/// A log segment.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct SegmentRow {
+    /// What it is for.
+    pub(crate) state: SegmentState,
+    /// The term of the entry before its first one.
+    pub(crate) base_term: u64,
+    /// The index of the entry before its first one.
+    pub(crate) base_index: u64,
+    /// Where its last frame ends, in bytes; 0 unless sealed.
+    pub(crate) sealed_len: u64,
+}
+
+/// When something was noted, on the clocks that can be compared later.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Stamp {
+    /// The boot of the host; 0 if it cannot be told.
+    pub(crate) boot_id: u128,
+    /// Time since that boot, suspend included.
+    pub(crate) boot_ms: u64,
+    /// Wall time since the Unix epoch.
+    pub(crate) wall_ms: u64,
+}
+
+/// A lease.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct LeaseRow {
+    /// Its time to live.
+    pub(crate) ttl_ms: u64,
+    /// What was left of it at `stamp`.
+    pub(crate) remaining_ms: u64,
+    /// When that was.
+    pub(crate) stamp: Stamp,
+    /// Whether it was kept alive since, so that only the full ttl is safe to assume.
+    pub(crate) renewed: bool,
+    /// How many `LeaseCheckpoint`s were applied to it.
+    pub(crate) renewal_epoch: u64,
+    /// The store's revision when it was granted.
+    pub(crate) grant_revision: u64,
+    /// How long its locks stay taken after it expired.
+    pub(crate) lock_delay_ms: u64,
+}
+
+/// Everything in the catalog.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Contents {
+    /// The one row about the store.
+    pub(crate) meta: Meta,
+    /// The one row about the log.
+    pub(crate) checkpoint: Checkpoint,
+    /// By run id.
+    pub(crate) runs: BTreeMap<u64, RunRow>,
+    /// By sequence number.
+    pub(crate) segments: BTreeMap<u64, SegmentRow>,
+    /// By lease id.
+    pub(crate) leases: BTreeMap<i64, LeaseRow>,
+}
+
+/// A change to the catalog, made as a whole. Of several changes to one row the last counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Edit {
+    pub(super) meta: Option<Meta>,
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) runs: BTreeMap<u64, Option<RunRow>>,
+    pub(super) segments: BTreeMap<u64, Option<SegmentRow>>,
+    pub(super) leases: BTreeMap<i64, Option<LeaseRow>>,
+}
+
+impl Edit {
+    /// Replaces the row about the store.
+    pub(crate) fn meta(&mut self, row: Meta) {
+        self.meta = Some(row);
+    }
+
+    /// Replaces the row about the log.
+    pub(crate) fn checkpoint(&mut self, row: Checkpoint) {
+        self.checkpoint = Some(row);
+    }
+
+    /// Adds or replaces a run.
+    pub(crate) fn put_run(&mut self, id: u64, row: RunRow) {
+        self.runs.insert(id, Some(row));
+    }
+
+    /// Removes a run; one that is not there is fine, here and below.
+    pub(crate) fn remove_run(&mut self, id: u64) {
+        self.runs.insert(id, None);
+    }
+
+    /// Adds or replaces a log segment.
+    pub(crate) fn put_segment(&mut self, seq: u64, row: SegmentRow) {
+        self.segments.insert(seq, Some(row));
+    }
+
+    /// Removes a log segment.
+    pub(crate) fn remove_segment(&mut self, seq: u64) {
+        self.segments.insert(seq, None);
+    }
+
+    /// Adds or replaces a lease.
+    pub(crate) fn put_lease(&mut self, id: i64, row: LeaseRow) {
+        self.leases.insert(id, Some(row));
+    }
+
+    /// Removes a lease.
+    pub(crate) fn remove_lease(&mut self, id: i64) {
+        self.leases.insert(id, None);
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Edit::default()
+    }
+
+    /// The edit that makes `contents` out of nothing.
+    pub(super) fn all_of(contents: &Contents) -> Edit {
+        fn put<K: Ord + Copy, V: Clone>(rows: &BTreeMap<K, V>) -> BTreeMap<K, Option<V>> {
+            rows.iter().map(|(key, row)| (*key, Some(row.clone()))).collect()
+        }
+        Edit {
+            meta: Some(contents.meta.clone()),
+            checkpoint: Some(contents.checkpoint.clone()),
+            runs: put(&contents.runs),
+            segments: put(&contents.segments),
+            leases: put(&contents.leases),
+        }
+    }
+
+    pub(super) fn apply_to(&self, contents: &mut Contents) {
+        fn apply<K: Ord + Copy, V: Clone>(changes: &BTreeMap<K, Option<V>>, rows: &mut BTreeMap<K, V>) {
+            for (key, change) in changes {
+                match change {
+                    Some(row) => drop(rows.insert(*key, row.clone())),
+                    None => drop(rows.remove(key)),
+                }
+            }
+        }
+        contents.meta = self.meta.clone().unwrap_or_else(|| std::mem::take(&mut contents.meta));
+        contents.checkpoint = self.checkpoint.clone().unwrap_or_else(|| std::mem::take(&mut contents.checkpoint));
+        apply(&self.runs, &mut contents.runs);
+        apply(&self.segments, &mut contents.segments);
+        apply(&self.leases, &mut contents.leases);
+    }
+}
