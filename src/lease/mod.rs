@@ -1,0 +1,241 @@
+//! The lessor: what the orderer knows of leases beside their state. Deadlines, renewals, expiry.
+//!
+//! The state of a lease (`engine/state.rs`) is changed by commands alone. A deadline is not state: it is kept here, on a
+//! clock that counts suspend, and moves without a command when a lease is kept alive. Two rules tie the two together:
+//!
+//! * The first keep-alive after a grant or an open is answered only once a `LeaseCheckpoint` that marks the lease as
+//!   renewed is durable; from then on a restart gives the full time again, so that it never ends a lease early. Later
+//!   keep-alives cost memory only.
+//! * Expiry looks at the deadline and marks the lease as revoking in one critical section, which keep-alive shares: a
+//!   keep-alive that comes later waits for the end and is told so. The revoke names the renewal epoch it saw.
+//!
+//! Lock order: the lessor's mutex is taken alone or inside publication, never around the commit mutex.
+
+mod deadline;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::kv::LeaseId;
+use deadline::Deadlines;
+
+/// Deadlines of the published leases.
+#[derive(Debug, Default)]
+pub(crate) struct Lessor {
+    inner: Mutex<Inner>,
+    /// Signalled when a revoke has been published or given up, when the first deadline moves, and at close.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    deadlines: Deadlines,
+    ttls: BTreeMap<LeaseId, Duration>,
+    /// Which grant of an id this is: an id may be revoked and granted again.
+    grants: BTreeMap<LeaseId, u64>,
+    grants_made: u64,
+    /// Leases whose renewal is marked in the durable state.
+    marked: BTreeSet<LeaseId>,
+    revoking: BTreeSet<LeaseId>,
+    closed: bool,
+    /// Nothing ends any more until a reopen.
+    poisoned: bool,
+}
+
+/// What a keep-alive found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// Renewed; `mark` says that a `LeaseCheckpoint` must become durable before the answer.
+    Renewed { ttl: Duration, mark: bool, grant: u64 },
+    /// Its time is over, but nobody has ended it yet. It is never revived (LE-04).
+    Lapsed,
+    /// There is no such lease.
+    Missing,
+    /// The store was closed or poisoned, perhaps while it waited.
+    Closed,
+    /// The store is poisoned: what ends the lease may be on its way, and is never published.
+    Poisoned,
+}
+
+/// What is known of a lease's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeaseTime {
+    pub(crate) granted: Duration,
+    pub(crate) remaining: Duration,
+    pub(crate) deadline: Duration,
+}
+
+impl Lessor {
+    /// A grant was published, or a store with this lease opened: it ends at `deadline`.
+    pub(crate) fn start(&self, id: LeaseId, ttl: Duration, deadline: Duration) {
+        let mut inner = self.inner.lock();
+        inner.deadlines.set(id, deadline);
+        inner.ttls.insert(id, ttl);
+        inner.grants_made += 1;
+        let grant = inner.grants_made;
+        inner.grants.insert(id, grant);
+        self.changed.notify_all();
+    }
+
+    /// A revoke was published.
+    pub(crate) fn end(&self, id: LeaseId) {
+        let mut inner = self.inner.lock();
+        inner.deadlines.remove(id);
+        inner.ttls.remove(&id);
+        inner.grants.remove(&id);
+        inner.marked.remove(&id);
+        inner.revoking.remove(&id);
+        self.changed.notify_all();
+    }
+
+    /// Moves the deadline to a full time to live from `now` on. Waits if the lease is being revoked.
+    pub(crate) fn renew(&self, id: LeaseId, now: impl Fn() -> Duration) -> Renewal {
+        let mut inner = self.inner.lock();
+        while inner.revoking.contains(&id) && !inner.closed && !inner.poisoned {
+            self.changed.wait(&mut inner);
+        }
+        if inner.closed {
+            return Renewal::Closed;
+        }
+        if inner.poisoned {
+            return Renewal::Poisoned;
+        }
+        let (Some(ttl), Some(grant)) = (inner.ttls.get(&id).copied(), inner.grants.get(&id).copied()) else {
+            return Renewal::Missing;
+        };
+        let now = now();
+        if inner.deadlines.get(id).is_some_and(|deadline| deadline <= now) {
+            return Renewal::Lapsed;
+        }
+        inner.deadlines.set(id, now.saturating_add(ttl));
+        Renewal::Renewed { ttl, mark: !inner.marked.contains(&id), grant }
+    }
+
+    /// The mark of a renewal is durable; false if the lease has ended meanwhile.
+    pub(crate) fn mark(&self, id: LeaseId, grant: u64) -> bool {
+        let mut inner = self.inner.lock();
+        let lives = inner.grants.get(&id) == Some(&grant);
+        if lives {
+            inner.marked.insert(id);
+        }
+        lives
+    }
+
+    /// The leases whose deadline has passed; each is marked as revoking, and given once.
+    pub(crate) fn due(&self, now: Duration) -> Vec<LeaseId> {
+        let mut inner = self.inner.lock();
+        let passed = inner.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, id)| id);
+        let due: Vec<LeaseId> = passed.filter(|id| !inner.revoking.contains(id)).collect();
+        inner.revoking.extend(&due);
+        due
+    }
+
+    /// A revoke changed nothing, or could not be ordered: the lease lives on and may expire again.
+    pub(crate) fn spare(&self, id: LeaseId) {
+        self.inner.lock().revoking.remove(&id);
+        self.changed.notify_all();
+    }
+
+    /// Waits until a deadline passes, or at most `bound`; false once there is no lease to wait for.
+    pub(crate) fn wait_due(&self, now: impl Fn() -> Duration, bound: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.closed || inner.poisoned {
+            return false;
+        }
+        let first = inner.deadlines.iter().find(|(_, id)| !inner.revoking.contains(id));
+        let Some((deadline, _)) = first else { return false };
+        let wait = deadline.saturating_sub(now()).min(bound);
+        if !wait.is_zero() {
+            self.changed.wait_for(&mut inner, wait);
+        }
+        !inner.closed
+    }
+
+    /// Waits for a while, or until the store closes.
+    pub(crate) fn pause(&self, time: Duration) {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            self.changed.wait_for(&mut inner, time);
+        }
+    }
+
+    pub(crate) fn time(&self, id: LeaseId, now: Duration) -> Option<LeaseTime> {
+        let inner = self.inner.lock();
+        let deadline = inner.deadlines.get(id)?;
+        let granted = inner.ttls.get(&id).copied()?;
+        Some(LeaseTime { granted, remaining: deadline.saturating_sub(now), deadline })
+    }
+
+    /// All leases by deadline, then by id.
+    pub(crate) fn list(&self, now: Duration) -> Vec<(LeaseId, LeaseTime)> {
+        let inner = self.inner.lock();
+        let time = |(deadline, id): (Duration, LeaseId)| {
+            let granted = inner.ttls.get(&id).copied().unwrap_or_default();
+            (id, LeaseTime { granted, remaining: deadline.saturating_sub(now), deadline })
+        };
+        inner.deadlines.iter().map(time).collect()
+    }
+
+    /// Lets go of everyone who waits for an end that will not be published.
+    pub(crate) fn poison(&self) {
+        self.inner.lock().poisoned = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn close(&self) {
+        self.inner.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+/// How much of a lease is left when its store opens, and by how much its deadline has passed (CH-05, LE-08). Never early:
+/// a clock that went backward counts as no time at all, and a lease whose owner died while keeping it alive gets its full
+/// time again.
+pub(crate) fn remaining_at_open(ttl_ms: u64, remaining_ms: u64, renewed: bool, elapsed_ms: u64) -> (u64, u64) {
+    if renewed {
+        (ttl_ms, 0)
+    } else {
+        (remaining_ms.saturating_sub(elapsed_ms), elapsed_ms.saturating_sub(remaining_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_lease_is_due_once_and_a_spared_one_again() {
+        let lessor = Lessor::default();
+        lessor.start(LeaseId::new(1), S, 5 * S);
+        assert!(lessor.due(4 * S).is_empty());
+        assert_eq!(lessor.due(5 * S), [LeaseId::new(1)]);
+        assert!(lessor.due(6 * S).is_empty());
+        lessor.spare(LeaseId::new(1));
+        assert_eq!(lessor.due(6 * S), [LeaseId::new(1)]);
+        lessor.end(LeaseId::new(1));
+        assert_eq!(lessor.renew(LeaseId::new(1), || 6 * S), Renewal::Missing);
+    }
+
+    #[test]
+    fn the_first_renewal_asks_for_a_mark() {
+        let lessor = Lessor::default();
+        let id = LeaseId::new(1);
+        lessor.start(id, 3 * S, 3 * S);
+        assert_eq!(lessor.renew(id, || S), Renewal::Renewed { ttl: 3 * S, mark: true, grant: 1 });
+        assert!(!lessor.mark(id, 0) && lessor.mark(id, 1));
+        assert_eq!(lessor.renew(id, || 2 * S), Renewal::Renewed { ttl: 3 * S, mark: false, grant: 1 });
+        assert_eq!(lessor.time(id, 2 * S).map(|time| time.remaining), Some(3 * S));
+        assert!(lessor.due(4 * S).is_empty());
+    }
+
+    #[test]
+    fn a_restart_never_refreshes_and_never_ends_early() {
+        assert_eq!(remaining_at_open(1000, 600, false, 100), (500, 0));
+        assert_eq!(remaining_at_open(1000, 600, false, 700), (0, 100));
+        assert_eq!(remaining_at_open(1000, 600, true, 700), (1000, 0));
+    }
+}
