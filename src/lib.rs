@@ -1,25 +1,79 @@
 //! etcd's model as a library: revisions, ranges, transactions, watches and leases in the host process, on disk, safe
 //! through any crash. No port, no daemon, no runtime.
+//!
+//! ```
+//! # fn main() -> etclite::Result<()> {
+//! use etclite::{Db, prefix};
+//! let db = Db::in_memory()?; // Db::open("app.etcl")? for a store on disk
+//! let mut watch = db.watch(prefix("config/")).start()?;
+//! let revision = db.put("config/colour", "blue")?.revision;
+//! db.delete("config/colour")?;
+//! assert_eq!(db.get_at("config/colour", revision)?.expect("still held").value, "blue");
+//! let batch = watch.next().expect("the store is open")?;
+//! assert_eq!(batch.events()[0].kv.key, "config/colour");
+//! db.close()
+//! # }
+//! ```
+//!
+//! # Modules, in reading order
+//!
+//! | module | what |
+//! |---|---|
+//! | `db` | [`Db`]: every public verb, each a few lines |
+//! | `kv`, `op`, [`error`], `options` | the vocabulary: values, requests, errors, knobs |
+//! | `engine` | the write path, from order to reply; `engine/apply.rs` is the state machine, `engine/commit.rs` the group commit, `engine/recover.rs` the opening, `engine/history.rs` what watches read |
+//! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/catalog.rs` names what is live |
+//! | `log` | what was ordered, made durable frame by frame |
+//! | `watch`, `lease` | who is told of changes; when leases end |
+//! | `io` | the only door to files, clocks and threads |
 
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
-mod codec;
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types))]
+
+pub(crate) mod codec;
+mod db;
+mod engine;
 pub mod error;
+#[cfg(feature = "_testing")]
+#[doc(hidden)]
 pub mod io;
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
+#[cfg(not(feature = "_testing"))]
+#[allow(unreachable_pub, dead_code, reason = "public to the test suites, under `_testing`")]
+mod io;
 mod kv;
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
 mod lease;
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
 mod log;
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
 mod memtable;
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
 mod op;
+mod options;
+#[cfg(feature = "_testing")]
+#[doc(hidden)]
 pub mod sabotage;
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
+#[cfg(not(feature = "_testing"))]
+#[allow(unreachable_pub, dead_code, reason = "public to the test suites, under `_testing`")]
+mod sabotage;
 mod store;
-#[allow(dead_code, unused_imports, unreachable_pub, unnameable_types, reason = "called by what comes next")]
+#[cfg(feature = "_testing")]
+#[doc(hidden)]
+pub mod testing;
 mod watch;
 
+pub use db::{CompactResponse, Db, DbTxn, Lease, LeaseStatus, RangeIter, Snapshot};
+pub use engine::dump::DumpOptions;
+pub use engine::inspect::{HashResponse, Health, Stats};
+pub use engine::verify::{CheckReport, Problem};
 pub use error::{Applied, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
+pub use op::{
+    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, Op, OpResponse, Put, PutOptions,
+    PutResponse, Range, RangeResponse, SortOrder, SortTarget, Txn, TxnResponse, stage,
+};
+pub use options::{Durability, LogEvent, LogHook, Options};
+pub use watch::{
+    BATCH_BYTES_DEFAULT, BATCH_BYTES_MAX, PROGRESS_EVERY_MIN, RECEIVER_CAPACITY_MAX, Watch, WatchBatch, WatchBuilder,
+    WatchCanceller, WatchReceiver,
+};
+
+/// The README's example is compiled and run with the other examples of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,498 @@
+//! The state machine: `State` + `Command` -> `Response` + `Changes`.
+//!
+//! No clock, no I/O of its own, no randomness, no map order: replay and every replica compute the same. Everything that
+//! a command changes is computed first, in a [`Draft`] over the head; a command that fails leaves no trace (CH-12).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::engine::command::{Cause, Command, Kind, Stamp};
+use crate::engine::query::{self, Answer};
+use crate::engine::state::{Changes, Lease, State};
+use crate::error::{Error, Invalid, Result};
+use crate::kv::{LeaseId, Revision};
+use crate::memtable::Bounds;
+use crate::op::{
+    Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put, PutResponse, Range,
+    RangeResponse, Txn, TxnResponse,
+};
+use crate::sabotage::{Bug, is_planted};
+use crate::store::Version;
+use crate::store::entry::Entry;
+use crate::store::key::{attached_key, attachment_bounds, attachment_key, bounds, user_key};
+
+/// What a command answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Response {
+    Put(PutResponse),
+    Delete(DeleteResponse),
+    Txn(TxnResponse),
+    /// Of lease commands and compactions: the store's revision after them.
+    Done(Revision),
+}
+
+/// What a command answers and changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) response: Response,
+    pub(crate) changes: Changes,
+}
+
+/// Evaluates a command on the head. Nothing is changed; the caller installs the changes, or drops them.
+pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
+    let mut draft = Draft::new(state, version);
+    let response = match &command.kind {
+        Kind::Put(put) => Response::Put(draft.put(put)?),
+        Kind::Delete(delete) => Response::Delete(draft.delete(delete)?),
+        Kind::Txn(txn) => Response::Txn(draft.txn(txn)?),
+        Kind::Grant { id, ttl_ms, stamp } => draft.grant(*id, *ttl_ms, *stamp)?,
+        Kind::Revoke { id, cause } => draft.revoke(*id, *cause)?,
+        Kind::LeaseCheckpoint { renewed, stamp, remaining } => draft.lease_checkpoint(*renewed, *stamp, remaining),
+        Kind::Compact { revision } => draft.compact(revision.get())?,
+    };
+    Ok(Outcome { response, changes: draft.finish() })
+}
+
+/// Runs a txn that can only read.
+pub(crate) fn read(state: &State, version: &Version, txn: &Txn) -> Result<TxnResponse> {
+    Draft::new(state, version).txn(txn)
+}
+
+/// A command's changes in the making, on top of the head.
+struct Draft<'a> {
+    state: &'a State,
+    version: &'a Version,
+    entries: Vec<Entry>,
+    /// Stored key -> its newest entry in `entries`.
+    newest: BTreeMap<Bytes, usize>,
+    /// Changes of user keys so far: the next one's sub-revision.
+    sub: u32,
+    leases: Vec<(LeaseId, Option<Lease>)>,
+    compact_revision: Option<u64>,
+    /// Whether the number of changed keys is bounded: a lease must always be able to end.
+    bounded: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn new(state: &'a State, version: &'a Version) -> Self {
+        Draft {
+            state,
+            version,
+            entries: Vec::new(),
+            newest: BTreeMap::new(),
+            sub: 0,
+            leases: Vec::new(),
+            compact_revision: None,
+            bounded: true,
+        }
+    }
+
+    fn finish(self) -> Changes {
+        let revision = self.revision();
+        Changes { revision, entries: self.entries, leases: self.leases, compact_revision: self.compact_revision }
+    }
+
+    /// The revision of the changes, whether there are any yet or not.
+    fn next_revision(&self) -> u64 {
+        self.state.revision + 1
+    }
+
+    /// The revision to report: the new one from the first change on.
+    fn revision(&self) -> u64 {
+        if self.sub == 0 { self.state.revision } else { self.next_revision() }
+    }
+
+    /// The live entry of a stored key, earlier changes of this command included.
+    fn get(&self, key: &[u8]) -> Result<Option<Entry>> {
+        let found = match self.newest.get(key) {
+            Some(&at) => Some(self.entries[at].clone()),
+            None => self.version.get(key, self.state.revision)?,
+        };
+        Ok(found.filter(|entry| !entry.tombstone))
+    }
+
+    /// Shows the live entries of a stored key range in order, earlier changes of this command included, until `visit`
+    /// says stop.
+    fn scan(&self, bounds: Bounds, reverse: bool, visit: &mut dyn FnMut(Entry) -> Result<bool>) -> Result<()> {
+        let mut base = self.version.scan(bounds.clone(), self.state.revision, reverse)?;
+        let mut changed = changed_in(&self.newest, &bounds, reverse).peekable();
+        let mut found = base.next()?;
+        loop {
+            let from_base = match (&found, changed.peek()) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (Some(entry), Some((key, _))) if entry.key == **key => {
+                    found = base.next()?;
+                    continue;
+                }
+                (Some(entry), Some((key, _))) => (entry.key < **key) != reverse,
+            };
+            let entry = if from_base {
+                std::mem::replace(&mut found, base.next()?)
+            } else {
+                changed.next().map(|(_, at)| self.entries[*at].clone())
+            };
+            if let Some(entry) = entry.filter(|entry| !entry.tombstone)
+                && !visit(entry)?
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds an entry; it shares the sub-revision of the user key's change that it belongs to.
+    fn push(&mut self, key: Bytes, tombstone: bool, fields: Fields, value: Bytes) {
+        let (mod_revision, sub) = (self.next_revision(), self.sub);
+        let Fields { create_revision, version, lease } = fields;
+        let entry = Entry { key: key.clone(), mod_revision, sub, create_revision, version, lease, tombstone, value };
+        self.newest.insert(key, self.entries.len());
+        self.entries.push(entry);
+    }
+
+    /// Ends one change of a user key.
+    fn count_change(&mut self) -> Result<()> {
+        self.sub += 1;
+        let max = self.state.command_changes_max;
+        if self.bounded && self.sub as usize > max {
+            let (len, max) = (u64::from(self.sub), max as u64);
+            return Err(Error::TooLarge { what: "number of keys changed by one command", len, max });
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, put: &Put) -> Result<PutResponse> {
+        self.check_lease(put.options.lease)?;
+        let key = user_key(&put.key);
+        let previous = self.get(&key)?;
+        if (put.options.ignore_value || put.options.ignore_lease) && previous.is_none() {
+            return Err(Error::InvalidArgument(Invalid::KeyNotFound));
+        }
+        let mut fields = Fields { create_revision: self.next_revision(), version: 1, lease: put.options.lease.get() };
+        let mut value = put.value.clone();
+        let mut previous_lease = 0;
+        if let Some(previous) = &previous {
+            fields.create_revision = previous.create_revision;
+            fields.version = previous.version + 1;
+            previous_lease = previous.lease;
+            if put.options.ignore_value {
+                value = previous.value.clone();
+            }
+            if put.options.ignore_lease {
+                fields.lease = previous.lease;
+            }
+        }
+        self.push(key, false, fields, value);
+        self.attach(&put.key, previous_lease, fields.lease);
+        self.count_change()?;
+        let prev = previous.filter(|_| put.options.prev_kv).map(|entry| entry.to_kv());
+        Ok(PutResponse { revision: Revision::new(self.revision()), prev })
+    }
+
+    /// Moves a user key from one lease to another, zero being none; the same one again costs nothing (PD-02).
+    fn attach(&mut self, key: &[u8], from: i64, to: i64) {
+        if from == to {
+            return;
+        }
+        if from != 0 {
+            self.push(attachment_key(LeaseId::new(from), key), true, Fields::default(), Bytes::new());
+        }
+        if to != 0 {
+            let fields = Fields { version: 1, ..Fields::default() };
+            self.push(attachment_key(LeaseId::new(to), key), false, fields, Bytes::new());
+        }
+    }
+
+    fn delete(&mut self, delete: &Delete) -> Result<DeleteResponse> {
+        let mut victims = Vec::new();
+        let max = self.state.command_changes_max;
+        if delete.range.is_single() {
+            victims.extend(self.get(&user_key(&delete.range.start))?);
+        } else {
+            self.scan(bounds(&delete.range), false, &mut |entry| {
+                victims.push(entry);
+                Ok(victims.len() <= max)
+            })?;
+        }
+        let deleted = victims.len() as u64;
+        let mut prev_kvs = Vec::new();
+        for victim in victims {
+            if delete.prev_kv {
+                prev_kvs.push(victim.to_kv());
+            }
+            self.remove(victim)?;
+        }
+        Ok(DeleteResponse { revision: Revision::new(self.revision()), deleted, prev_kvs })
+    }
+
+    /// Deletes one live user key.
+    fn remove(&mut self, victim: Entry) -> Result<()> {
+        self.attach(&victim.key[1..], victim.lease, 0);
+        self.push(victim.key, true, Fields::default(), Bytes::new());
+        self.count_change()
+    }
+
+    fn range(&self, query: &Range) -> Result<RangeResponse> {
+        let backward = query::scans_backward(query);
+        let mut answer = Answer::new(query);
+        if query.at == Revision::ZERO {
+            self.scan(bounds(&query.range), backward, &mut |entry| Ok(answer.add(&entry)))?;
+        } else {
+            let mut scan = self.version.scan(bounds(&query.range), query.at.get(), backward)?;
+            while let Some(entry) = scan.next()? {
+                if !answer.add(&entry) {
+                    break;
+                }
+            }
+        }
+        Ok(answer.finish(self.revision()))
+    }
+
+    fn txn(&mut self, txn: &Txn) -> Result<TxnResponse> {
+        let branch = self.choose(txn)?;
+        self.check_branch(txn, &branch)?;
+        let mut response = self.run(txn, &branch)?;
+        response.revision = Revision::new(self.revision());
+        Ok(response)
+    }
+
+    /// Which branches run, nested ones included, decided on the state before the txn (TX-05).
+    fn choose(&self, txn: &Txn) -> Result<Branch> {
+        let mut succeeded = true;
+        for compare in &txn.compares {
+            if !self.holds(compare)? {
+                succeeded = false;
+                break;
+            }
+        }
+        let mut nested = Vec::new();
+        for op in branch_ops(txn, succeeded) {
+            if let Op::Txn(txn) = op {
+                nested.push(self.choose(txn)?);
+            }
+        }
+        Ok(Branch { succeeded, nested })
+    }
+
+    /// Whether a compare holds for every key of its range; no key at all counts as one missing key (TX-03, TX-04).
+    fn holds(&self, compare: &Compare) -> Result<bool> {
+        if compare.range.is_single() {
+            return Ok(compare_entry(compare, self.get(&user_key(&compare.range.start))?.as_ref()));
+        }
+        let (mut any, mut all) = (false, true);
+        self.scan(bounds(&compare.range), false, &mut |entry| {
+            any = true;
+            all = compare_entry(compare, Some(&entry));
+            Ok(all)
+        })?;
+        Ok(if any { all } else { compare_entry(compare, None) })
+    }
+
+    /// What can fail is checked on the branch taken, against the state before the txn; the first failing operation in
+    /// order decides (TX-11).
+    fn check_branch(&self, txn: &Txn, branch: &Branch) -> Result<()> {
+        let mut nested = branch.nested.iter();
+        for op in branch_ops(txn, branch.succeeded) {
+            match op {
+                Op::Put(put) => {
+                    self.check_lease(put.options.lease)?;
+                    let must_exist = put.options.ignore_value || put.options.ignore_lease;
+                    if must_exist && self.get(&user_key(&put.key))?.is_none() {
+                        return Err(Error::InvalidArgument(Invalid::KeyNotFound));
+                    }
+                }
+                Op::Range(query) => self.check_revision(query.at)?,
+                Op::Delete(_) => {}
+                Op::Txn(txn) => self.check_branch(txn, nested.next().expect("one branch for each nested txn"))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, txn: &Txn, branch: &Branch) -> Result<TxnResponse> {
+        let mut nested = branch.nested.iter();
+        let mut responses = Vec::new();
+        for op in branch_ops(txn, branch.succeeded) {
+            responses.push(match op {
+                Op::Put(put) => OpResponse::Put(self.put(put)?),
+                Op::Delete(delete) => OpResponse::Delete(self.delete(delete)?),
+                Op::Range(query) => OpResponse::Range(self.range(query)?),
+                Op::Txn(txn) => OpResponse::Txn(self.run(txn, nested.next().expect("one branch for each nested txn"))?),
+            });
+        }
+        Ok(TxnResponse { revision: Revision::ZERO, succeeded: branch.succeeded, responses })
+    }
+
+    fn check_revision(&self, at: Revision) -> Result<()> {
+        check_revision(at, self.state.revision, self.state.compacted())
+    }
+
+    fn check_lease(&self, id: LeaseId) -> Result<()> {
+        if id.is_none() || self.state.leases.contains_key(&id) { Ok(()) } else { Err(Error::LeaseNotFound) }
+    }
+
+    fn done(&self) -> Response {
+        Response::Done(Revision::new(self.revision()))
+    }
+
+    fn grant(&mut self, id: LeaseId, ttl_ms: u64, stamp: Stamp) -> Result<Response> {
+        if self.state.leases.contains_key(&id) {
+            return Err(Error::LeaseExists);
+        }
+        let grant_revision = self.state.revision;
+        let lease = Lease { ttl_ms, remaining_ms: ttl_ms, stamp, grant_revision, ..Lease::default() };
+        self.leases.push((id, Some(lease)));
+        Ok(self.done())
+    }
+
+    /// Ends a lease and deletes its keys in key order (LE-03). An expiry that was ordered before a checkpoint reached
+    /// the lease is stale and changes nothing (LE-07).
+    fn revoke(&mut self, id: LeaseId, cause: Cause) -> Result<Response> {
+        match (self.state.leases.get(&id), cause) {
+            (None, Cause::Owner) => return Err(Error::LeaseNotFound),
+            (None, Cause::Expired { .. }) => return Ok(self.done()),
+            (Some(lease), Cause::Expired { renewal_epoch })
+                if lease.renewal_epoch != renewal_epoch && !is_planted(Bug::ExpiryWithoutEpoch) =>
+            {
+                return Ok(self.done());
+            }
+            (Some(_), _) => {}
+        }
+        self.bounded = false;
+        for key in self.attached_keys(id)? {
+            let key = user_key(&key);
+            let victim = self.get(&key)?.filter(|entry| entry.lease == id.get());
+            let victim = victim.ok_or_else(|| Error::corrupt("run", 0, "a lease holds a key that is not attached"))?;
+            self.remove(victim)?;
+        }
+        self.leases.push((id, None));
+        Ok(self.done())
+    }
+
+    fn attached_keys(&self, id: LeaseId) -> Result<Vec<Bytes>> {
+        let mut keys = Vec::new();
+        self.scan(attachment_bounds(id), false, &mut |entry| {
+            keys.push(attached_key(&entry.key));
+            Ok(true)
+        })?;
+        Ok(keys)
+    }
+
+    /// Stores what is left of leases; a lease that has ended meanwhile is passed over.
+    fn lease_checkpoint(&mut self, renewed: bool, stamp: Stamp, remaining: &[(LeaseId, u64)]) -> Response {
+        for (id, remaining_ms) in remaining {
+            if let Some(lease) = self.state.leases.get(id) {
+                let renewal_epoch = lease.renewal_epoch + 1;
+                let remaining_ms = *remaining_ms;
+                self.leases.push((*id, Some(Lease { remaining_ms, stamp, renewed, renewal_epoch, ..lease.clone() })));
+            }
+        }
+        self.done()
+    }
+
+    /// Moves the compact revision (CP-01).
+    fn compact(&mut self, revision: u64) -> Result<Response> {
+        if revision > self.state.revision {
+            return Err(Error::FutureRevision { current: Revision::new(self.state.revision) });
+        }
+        // A store that was never compacted lies below zero, so that zero is allowed once (CP-01).
+        if self.state.compact_revision.is_some_and(|compacted| revision <= compacted) {
+            return Err(Error::Compacted { compacted: Revision::new(self.state.compacted()) });
+        }
+        self.compact_revision = Some(revision);
+        Ok(self.done())
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Fields {
+    create_revision: u64,
+    version: u64,
+    lease: i64,
+}
+
+/// The branch that a txn takes, and those of its nested txns in order.
+struct Branch {
+    succeeded: bool,
+    nested: Vec<Branch>,
+}
+
+fn branch_ops(txn: &Txn, succeeded: bool) -> &[Op] {
+    if succeeded { &txn.then } else { &txn.or_else }
+}
+
+/// Checks that a read at `at` can be answered; zero is the latest (KV-01).
+pub(crate) fn check_revision(at: Revision, revision: u64, compact_revision: u64) -> Result<()> {
+    if at.get() > revision {
+        return Err(Error::FutureRevision { current: Revision::new(revision) });
+    }
+    if at != Revision::ZERO && at.get() < compact_revision {
+        return Err(Error::Compacted { compacted: Revision::new(compact_revision) });
+    }
+    Ok(())
+}
+
+fn compare_entry(compare: &Compare, entry: Option<&Entry>) -> bool {
+    let number = |of: fn(&Entry) -> u64| entry.map_or(0, |entry| i64::try_from(of(entry)).unwrap_or(i64::MAX));
+    let ordering = match &compare.target {
+        CompareTarget::Version(operand) => number(|entry| entry.version).cmp(operand),
+        CompareTarget::CreateRevision(operand) => number(|entry| entry.create_revision).cmp(operand),
+        CompareTarget::ModRevision(operand) => number(|entry| entry.mod_revision).cmp(operand),
+        CompareTarget::Lease(operand) => entry.map_or(0, |entry| entry.lease).cmp(operand),
+        CompareTarget::Value(operand) => match entry {
+            Some(entry) => entry.value.cmp(operand),
+            None => return false,
+        },
+    };
+    match compare.result {
+        CompareResult::Equal => ordering.is_eq(),
+        CompareResult::NotEqual => ordering.is_ne(),
+        CompareResult::Greater => ordering.is_gt(),
+        CompareResult::Less => ordering.is_lt(),
+    }
+}
+
+/// The changed keys of a range, in the direction of a scan.
+fn changed_in<'d>(
+    newest: &'d BTreeMap<Bytes, usize>,
+    bounds: &Bounds,
+    reverse: bool,
+) -> Box<dyn Iterator<Item = (&'d Bytes, &'d usize)> + 'd> {
+    if bounds.start >= bounds.end {
+        return Box::new(std::iter::empty());
+    }
+    let changed = newest.range(bounds.start.clone()..bounds.end.clone());
+    if reverse { Box::new(changed.rev()) } else { Box::new(changed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memtable::Memtable;
+    use crate::sabotage::plant;
+    use std::sync::Arc;
+
+    fn expiry(renewal_epoch: u64) -> Changes {
+        let id = LeaseId::new(7);
+        let mut state = State::new(10);
+        state.leases.insert(id, Lease { renewal_epoch: 2, ..Lease::default() });
+        let version = Version { memtables: vec![Arc::new(Memtable::default())], runs: Vec::new(), compacted: 0 };
+        let kind = Kind::Revoke { id, cause: Cause::Expired { renewal_epoch } };
+        evaluate(&state, &version, &Command { time_ms: 0, kind }).expect("an expiry never fails").changes
+    }
+
+    #[test]
+    fn le_07_stale_expiry_changes_nothing() {
+        assert!(expiry(1).is_empty());
+        assert_eq!(expiry(2).leases, [(LeaseId::new(7), None)]);
+    }
+
+    #[test]
+    fn s18_expiry_without_epoch() {
+        plant(Some(Bug::ExpiryWithoutEpoch));
+        let changes = expiry(1);
+        plant(None);
+        assert!(!changes.is_empty(), "le_07_stale_expiry_changes_nothing would fail");
+    }
+}

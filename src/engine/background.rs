@@ -1,0 +1,347 @@
+//! Background work: preparing the log, flushing memtables, merging runs, ending leases, syncing a relaxed store.
+//!
+//! Each job has a thread of its own, which exists only while the job has work, so that none waits for another and an
+//! idle store wakes nobody. With `Tuning::manual` there are no threads: `step` does one piece of work at a time, in the
+//! caller's thread, in a fixed order.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::engine::{CLOSED_MAX, Engine, Writer};
+use crate::error::{Error, Result};
+use crate::io::thread::{self, JoinHandle, ThreadId};
+use crate::options::{Durability, LogEvent};
+use crate::store::catalog::{SegmentRow, SegmentState};
+
+/// A kind of background work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    Prepare,
+    Flush,
+    Merge,
+    Expire,
+    Sync,
+}
+
+const JOBS: [Job; 5] = [Job::Prepare, Job::Flush, Job::Merge, Job::Expire, Job::Sync];
+
+/// Which jobs have a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    jobs: Mutex<Jobs>,
+    /// Signalled when a flush is through or has failed, when a job ends, and at close.
+    changed: Condvar,
+    /// One preparation of the log at a time.
+    preparing: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    /// The threads; a job that is about to get one has none yet.
+    running: [Option<Option<ThreadId>>; JOBS.len()],
+    again: [bool; JOBS.len()],
+    /// Recovery is over. Until then there are no threads: they would order and publish in the middle of it.
+    serving: bool,
+    stopping: bool,
+    /// Threads that may still run, to be joined at close.
+    threads: Vec<JoinHandle<()>>,
+    /// Why the last flush or merge failed; cleared by the next that succeeds.
+    error: Option<Error>,
+    /// How many found no room so far.
+    failures: u64,
+}
+
+/// How often a relaxed store is synced.
+const SYNC_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a buffered write stays out of the operating system's hands, about.
+const WRITE_INTERVAL: Duration = Duration::from_millis(1);
+
+impl Background {
+    pub(crate) fn wake(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Why the last flush or merge failed.
+    pub(crate) fn error(&self) -> Option<Error> {
+        self.jobs.lock().error.clone()
+    }
+
+    /// Keeps the log from being prepared.
+    pub(crate) fn preparing(&self) -> MutexGuard<'_, ()> {
+        self.preparing.lock()
+    }
+
+    fn failed(&self, error: Error) {
+        let mut jobs = self.jobs.lock();
+        jobs.error = Some(error);
+        jobs.failures += 1;
+        self.changed.notify_all();
+    }
+
+    fn succeeded(&self) {
+        self.jobs.lock().error = None;
+        self.changed.notify_all();
+    }
+}
+
+impl Engine {
+    /// Makes sure that `job` looks for work. All of it writes, so a read-only store has none.
+    pub(crate) fn kick(&self, job: Job) {
+        if self.options.tuning.manual || self.writer.is_none() {
+            return;
+        }
+        let mut jobs = self.background.jobs.lock();
+        if jobs.stopping || !jobs.serving {
+            return;
+        }
+        if jobs.running[job as usize].is_some() {
+            jobs.again[job as usize] = true;
+            return;
+        }
+        let Some(engine) = self.arc() else { return };
+        jobs.running[job as usize] = Some(None);
+        jobs.threads.retain(|thread| !thread.is_finished());
+        let name = format!("{job:?}").to_lowercase();
+        match thread::spawn(&name, move || engine.run_job(job)) {
+            Ok(thread) => jobs.threads.push(thread),
+            Err(error) => {
+                drop(jobs);
+                // Told by `health` alone: the commit mutex may be held.
+                self.background.failed(Error::io("start a thread", "", error));
+                self.end_job(job);
+            }
+        }
+    }
+
+    /// Lets background work begin, and looks for what recovery has left to it.
+    pub(crate) fn start_background(&self) {
+        self.background.jobs.lock().serving = true;
+        let Some(writer) = &self.writer else { return };
+        let (flush, expire) = {
+            let core = self.core.lock();
+            (!core.closed.is_empty(), !core.state.leases.is_empty())
+        };
+        let merge = self.version.load().runs.len() > 1;
+        let wanted = [
+            (Job::Prepare, writer.log.wants_prepare()),
+            (Job::Flush, flush),
+            (Job::Merge, merge),
+            (Job::Expire, expire),
+        ];
+        wanted.into_iter().filter(|(_, wanted)| *wanted).for_each(|(job, _)| self.kick(job));
+    }
+
+    fn run_job(&self, job: Job) {
+        self.background.jobs.lock().running[job as usize] = Some(Some(thread::current()));
+        loop {
+            let guard = JobGuard { engine: self, job };
+            self.work(job);
+            std::mem::forget(guard);
+            let mut jobs = self.background.jobs.lock();
+            if !jobs.again[job as usize] || jobs.stopping {
+                drop(jobs);
+                return self.end_job(job);
+            }
+            jobs.again[job as usize] = false;
+        }
+    }
+
+    fn end_job(&self, job: Job) {
+        let mut jobs = self.background.jobs.lock();
+        jobs.running[job as usize] = None;
+        jobs.again[job as usize] = false;
+        self.background.changed.notify_all();
+    }
+
+    /// Does a job until it has no more work, or fails.
+    fn work(&self, job: Job) {
+        let result = match job {
+            Job::Prepare => self.prepare_ahead(),
+            Job::Flush => self.repeat(Engine::flush_one),
+            Job::Merge => self.repeat(|engine| engine.merge_some(false)),
+            Job::Expire => self.expire_until_idle(),
+            Job::Sync => self.sync_until_idle(),
+        };
+        let Err(error) = result else { return };
+        match error {
+            Error::Poisoned | Error::Closed | Error::Indeterminate => {}
+            error if error.is_no_space() => {
+                self.background.failed(error.clone());
+                self.options.tell(&LogEvent::Background(error));
+            }
+            // A run has its limits; what is there stays as it is.
+            error @ Error::TooLarge { .. } => self.options.tell(&LogEvent::Background(error)),
+            // Room ahead is only a comfort: a writer that needs it meets the error itself.
+            error if job == Job::Prepare => self.options.tell(&LogEvent::Background(error)),
+            error => self.set_poison(error),
+        }
+    }
+
+    fn repeat(&self, one: impl Fn(&Engine) -> Result<bool>) -> Result<()> {
+        while !self.is_stopping() && one(self)? {
+            self.background.succeeded();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.background.jobs.lock().stopping
+    }
+
+    /// Ends all threads and waits for them, but for the caller's own: the log hook may close the store.
+    pub(crate) fn stop_background(&self) {
+        let mut jobs = self.background.jobs.lock();
+        jobs.stopping = true;
+        self.background.changed.notify_all();
+        self.lessor.close();
+        let own_id = thread::current();
+        let own = Some(own_id);
+        while jobs.running.iter().flatten().any(|thread| *thread != own) {
+            self.background.changed.wait(&mut jobs);
+        }
+        let threads = std::mem::take(&mut jobs.threads);
+        drop(jobs);
+        // One that panicked has poisoned the store already.
+        threads.into_iter().filter(|thread| thread.thread().id() != own_id).for_each(|thread| drop(thread.join()));
+    }
+
+    /// Waits for a flush to make room, at most for what is left of `patience`.
+    pub(crate) fn wait_for_flush(&self, patience: &mut Duration) -> Result<()> {
+        if self.options.tuning.manual {
+            return self.flush_one().map(|_| ());
+        }
+        let stalled = || self.core.lock().closed.len() >= CLOSED_MAX;
+        let started = self.clock.now().mono;
+        let patient_for = *patience;
+        let failures = self.background.jobs.lock().failures;
+        self.kick(Job::Flush);
+        let mut jobs = self.background.jobs.lock();
+        loop {
+            self.check_poison()?;
+            if jobs.stopping {
+                return Err(Error::Closed);
+            }
+            if jobs.failures != failures {
+                return Err(Error::Full { what: "disk", max: 0 });
+            }
+            // The commit mutex comes first in the lock order.
+            let still = MutexGuard::unlocked(&mut jobs, stalled);
+            *patience = patient_for.saturating_sub(self.clock.now().mono.saturating_sub(started));
+            if !still {
+                return Ok(());
+            }
+            if patience.is_zero() {
+                return Err(Error::Timeout);
+            }
+            self.background.changed.wait_for(&mut jobs, (*patience).min(SYNC_INTERVAL));
+        }
+    }
+
+    /// One piece of background work in the caller's thread, for stores without threads; false if there is none.
+    #[cfg(feature = "_testing")]
+    pub(crate) fn step(&self) -> Result<bool> {
+        let Ok(writer) = self.writer() else { return Ok(false) };
+        self.check_poison()?;
+        let before = self.published_index();
+        self.expire_due()?;
+        if self.published_index() != before {
+            return Ok(true);
+        }
+        if writer.log.wants_prepare() {
+            return self.settle(self.prepare_log(0)).map(|()| true);
+        }
+        Ok(self.flush_one()? || self.merge_some(false)?)
+    }
+
+    /// What background work came to, whoever asked for it: without room it can be tried again, after any other failure
+    /// nobody knows what is on the disk.
+    pub(crate) fn settle<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error) if error.is_no_space() => Err(Error::Full { what: "disk", max: 0 }),
+            Err(error @ (Error::Io { .. } | Error::Corrupt { .. })) => {
+                self.set_poison(error.clone());
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    /// Makes room in the log for a frame of `need` bytes, and ahead of it.
+    pub(crate) fn prepare_log(&self, need: usize) -> Result<()> {
+        let writer = self.writer()?;
+        let mut edited = Ok(());
+        let prepared = self.prepare_room(writer, need, &mut |seq| {
+            let row = SegmentRow { state: SegmentState::Spare, ..SegmentRow::default() };
+            edited = writer.edit(|edit| edit.put_segment(seq, row));
+            edited.clone()
+        });
+        self.settle(edited)?;
+        prepared
+    }
+
+    fn prepare_room(&self, writer: &Writer, need: usize, register: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        let _one = self.background.preparing.lock();
+        writer.check_open()?;
+        if (need != 0 && writer.log.fits(need)) || (need == 0 && !writer.log.wants_prepare()) {
+            return Ok(());
+        }
+        let mut next_seq = || {
+            let mut names = writer.names.lock();
+            names.next_segment += 1;
+            names.next_segment - 1
+        };
+        writer.log.prepare(need, &mut next_seq, register)
+    }
+
+    fn prepare_ahead(&self) -> Result<()> {
+        match self.prepare_log(0) {
+            // Writers go on to the end of what is there, then meet `Full` themselves.
+            Err(Error::Full { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes and syncs what a relaxed store has published, for as long as something is not synced.
+    fn sync_until_idle(&self) -> Result<()> {
+        let buffered = self.options.durability == Durability::Buffered;
+        let interval = if buffered { WRITE_INTERVAL } else { SYNC_INTERVAL };
+        let mut since_sync = Duration::ZERO;
+        loop {
+            let stopping = {
+                let mut jobs = self.background.jobs.lock();
+                if !jobs.stopping {
+                    self.background.changed.wait_for(&mut jobs, interval);
+                }
+                jobs.stopping
+            };
+            if stopping {
+                return Ok(());
+            }
+            self.check_poison()?;
+            since_sync += interval;
+            let sync = since_sync >= SYNC_INTERVAL;
+            self.write_out(sync)?;
+            if sync {
+                since_sync = Duration::ZERO;
+                if self.synced.load(Ordering::Acquire) >= self.visible.load(Ordering::Acquire) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Marks a job as ended when its thread panics, so that closing does not wait for ever; the store is then poisoned.
+struct JobGuard<'e> {
+    engine: &'e Engine,
+    job: Job,
+}
+
+impl Drop for JobGuard<'_> {
+    fn drop(&mut self) {
+        self.engine.set_poison(Error::Poisoned);
+        self.engine.end_job(self.job);
+    }
+}

@@ -1,0 +1,158 @@
+//! Backup: a copy of the store as of one published log index, written as a store of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::Engine;
+use crate::engine::leases::whole_millis;
+use crate::engine::reorganize::{lease_row, run_row, segment_row};
+use crate::engine::state::Lease;
+use crate::error::{Error, Result};
+use crate::io::fs::{FsDisk, FsOptions, publish_directory, remove_directory};
+use crate::io::{Disk, IoSite};
+use crate::kv::{LeaseId, Revision};
+use crate::log::{Log, LogOptions};
+use crate::store::Version;
+use crate::store::catalog::{Catalog, Checkpoint, Contents, Meta};
+use crate::store::key::everything;
+use crate::store::merge::{Merged, Retention, merge_into};
+
+/// How many backups this process has begun.
+static BACKUPS: AtomicU64 = AtomicU64::new(0);
+
+/// What a backup copies: the state at one log index, all of it published.
+struct Pinned {
+    version: Arc<Version>,
+    revision: u64,
+    term: u64,
+    index: u64,
+    compact_revision: Option<u64>,
+    leases: Vec<(LeaseId, Lease)>,
+}
+
+impl Engine {
+    /// Writes a backup to the new directory `path`, under a temporary name beside it until it is whole.
+    pub(crate) fn backup(&self, path: &Path) -> Result<Revision> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        // A number of its own, so that two backups to one path do not write into each other's.
+        let number = BACKUPS.fetch_add(1, Ordering::Relaxed);
+        name.push(format!(".incomplete-{}-{number}", crate::io::thread::process_id()));
+        let temporary = path.with_file_name(name);
+        if path.symlink_metadata().is_ok() {
+            let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(Error::io("back up to", path, exists));
+        }
+        remove_directory(&temporary)?;
+        let disk: Arc<dyn Disk> =
+            Arc::new(FsDisk::open(&temporary, FsOptions { create: true, ..FsOptions::default() })?);
+        let written = self.backup_to(&disk).and_then(|revision| {
+            publish_directory(&temporary, path)?;
+            Ok(revision)
+        });
+        if written.is_err() {
+            // Best effort: what is left has a name of its own and is no store.
+            let _ = remove_directory(&temporary);
+        }
+        written
+    }
+
+    /// Writes a backup to an empty disk; durable on return.
+    pub(crate) fn backup_to(&self, disk: &Arc<dyn Disk>) -> Result<Revision> {
+        let pinned = self.pin()?;
+        let io = |what, path| move |error| Error::io(what, path, error);
+        for dir in ["log", "run"] {
+            disk.create_dir(IoSite::BackupCreate, dir).map_err(io("create directory", dir))?;
+        }
+        let mut contents = Contents { meta: self.backup_meta(), ..Contents::default() };
+        let store_id = contents.meta.store_id;
+        let sources = pinned.version.history(&everything(), pinned.revision)?;
+        let retention = Retention { compact_revision: pinned.compact_revision.unwrap_or(0), bottom: true };
+        let run = merge_into(disk, store_id, 1, Merged::new(vec![sources], false), retention, &|| false)?;
+        if let Some(info) = run {
+            contents.runs.insert(info.id, run_row(&info, 1));
+        }
+        let options = LogOptions { segment_bytes: 64 << 20, fill_bytes_min: 1 << 20, spare: false };
+        let base = (pinned.term, pinned.index);
+        let log = Log::start(disk.clone(), store_id, 1, options, 1, base, 1, &[], Vec::new())?;
+        for span in log.segments() {
+            contents.segments.insert(span.info.seq, segment_row(&span.info));
+        }
+        contents.checkpoint = Checkpoint {
+            revision: pinned.revision,
+            term: pinned.term,
+            index: pinned.index,
+            compact_revision: pinned.compact_revision,
+            ..Checkpoint::default()
+        };
+        contents.leases = pinned.leases.iter().map(|(id, lease)| (id.get(), lease_row(lease))).collect();
+        disk.sync_dir(IoSite::BackupSyncDir, "").map_err(io("sync directory", ""))?;
+        Catalog::create(disk, &contents)?;
+        Ok(Revision::new(pinned.revision))
+    }
+
+    /// A new store's identity: a copy must never be taken for its original.
+    fn backup_meta(&self) -> Meta {
+        let mut meta = crate::engine::recover::new_meta(self.clock.as_ref());
+        meta.epoch = 0;
+        meta.next_run = 2;
+        meta
+    }
+
+    /// Pins the head once it is published; of a poisoned store, whose head never will be, what is published.
+    fn pin(&self) -> Result<Pinned> {
+        let (pinned, ticket) = {
+            let core = self.core.lock();
+            let state = &core.state;
+            let pinned = Pinned {
+                version: self.version.load_full(),
+                revision: state.revision,
+                term: state.term,
+                index: state.index,
+                compact_revision: state.compact_revision,
+                leases: state.leases.iter().map(|(id, lease)| (*id, lease.clone())).collect(),
+            };
+            (pinned, core.ticket())
+        };
+        let mut pinned = match self.writer.is_some().then(|| self.wait(ticket)) {
+            None | Some(Ok(())) => pinned,
+            Some(Err(Error::Poisoned | Error::Indeterminate)) => self.pin_published(pinned),
+            Some(Err(error)) => return Err(error),
+        };
+        self.stamp_leases(&mut pinned);
+        Ok(pinned)
+    }
+
+    /// What is published of a pinned head: the visible revision, and the leases that the lessor knows.
+    fn pin_published(&self, mut pinned: Pinned) -> Pinned {
+        // A flush between looking at the revision and at the runs would put more into them than the revision says.
+        let view = loop {
+            let view = self.view();
+            if view.version.runs.first().is_none_or(|run| run.info.max_revision <= view.revision) {
+                break view;
+            }
+        };
+        pinned.version = view.version;
+        pinned.revision = view.revision;
+        pinned.index = self.published_index();
+        pinned.compact_revision = pinned.compact_revision.map(|_| view.compacted);
+        let published = self.lessor.list(self.lease_now()).into_iter();
+        pinned.leases = published
+            .map(|(id, time)| (id, Lease { ttl_ms: crate::engine::millis(time.granted), ..Lease::default() }))
+            .collect();
+        pinned
+    }
+
+    /// Writes down what is left of each lease now.
+    fn stamp_leases(&self, pinned: &mut Pinned) {
+        let stamp = self.stamp();
+        let now = self.lease_time(&stamp);
+        for (id, lease) in &mut pinned.leases {
+            if let Some(time) = self.lessor.time(*id, now) {
+                lease.remaining_ms = whole_millis(time.remaining);
+                lease.stamp = stamp;
+                lease.renewed = false;
+            }
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! The engine: one write path and one read path.
+//!
+//! ```text
+//! order    order()        the caller, under the commit mutex: evaluate on the head, number, append to the open frame,
+//!                         insert into the memtable above the visible revision
+//! sync     commit.rs      one leader at a time, in its caller's thread: write the frame, sync it
+//! publish  publish()      the visible revision moves; watchers, lease deadlines and waiting callers learn of it
+//! reply    submit()
+//! ```
+//! Everything is durable before it is visible. A command that changes nothing is not logged; its answer waits until
+//! what it saw is published.
+//!
+//! Locks, in order: the commit mutex (`core`), the version edit lock, the catalog's, the log's own, the hub's, the
+//! lessor's, a memtable's. Background jobs take none of them across I/O but the catalog's.
+
+pub(crate) mod apply;
+mod background;
+mod backup;
+pub(crate) mod check;
+mod close;
+pub(crate) mod command;
+mod commit;
+pub(crate) mod dump;
+mod history;
+pub(crate) mod inspect;
+mod leases;
+pub(crate) mod pin;
+pub(crate) mod query;
+pub(crate) mod recover;
+mod reorganize;
+pub(crate) mod snapshot;
+pub(crate) mod state;
+pub(crate) mod verify;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::engine::apply::Response;
+use crate::engine::background::Background;
+use crate::engine::command::{Command, Kind, Stamp};
+use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
+use crate::engine::state::{Changes, Lease, State};
+use crate::error::{Error, Result};
+use crate::io::{Clock, Disk, DiskLock, Now};
+use crate::kv::{LeaseId, Revision};
+use crate::lease::Lessor;
+use crate::log::{Frame, Log};
+use crate::memtable::Memtable;
+use crate::options::{Durability, LogEvent, Options};
+use crate::sabotage::{Bug, is_planted};
+use crate::store::Version;
+use crate::store::catalog::{Catalog, Meta};
+use crate::watch::Hub;
+
+/// An open store.
+pub(crate) struct Engine {
+    /// Itself, for the threads it starts.
+    this: Weak<Engine>,
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) disk: Arc<dyn Disk>,
+    /// The commit mutex: who holds it orders commands. First in the lock order; never held during I/O of the log.
+    core: Mutex<Core>,
+    commit: Commit,
+    version: ArcSwap<Version>,
+    /// Serialises changes of `version`; taken inside the commit mutex, never the other way round.
+    version_edit: Mutex<()>,
+    /// The revision that readers see.
+    visible: AtomicU64,
+    /// The compact revision that readers see; 0 while nothing was compacted.
+    compacted: AtomicU64,
+    /// The highest revision known to be on the disk.
+    synced: AtomicU64,
+    /// The compact revision up to which runs and memtables were freed of what it dropped, for the quota's sake.
+    weighed: AtomicU64,
+    /// What writing needs; absent in a read-only store.
+    writer: Option<Writer>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) lessor: Lessor,
+    pins: pin::Pins,
+    background: Background,
+    poison: Mutex<Option<Error>>,
+    poisoned: AtomicBool,
+    closed: AtomicBool,
+    /// The process that opened the store.
+    pid: u32,
+    lock: Mutex<Option<DiskLock>>,
+    /// The revision that the last open recovered.
+    pub(crate) recovered_revision: AtomicU64,
+    /// The first names of runs and segments that are given in this open.
+    first_run: u64,
+    first_segment: u64,
+}
+
+/// The files that a writable store writes.
+pub(crate) struct Writer {
+    pub(crate) log: Log,
+    pub(crate) catalog: Catalog,
+    /// Counters that name files; every catalog edit stores them, so that no name is used twice.
+    pub(crate) names: Mutex<Meta>,
+    /// One flush, and one merge, at a time. Taken before any other lock.
+    pub(crate) flushing: Mutex<()>,
+    pub(crate) merging: Mutex<()>,
+    /// From looking at the log's segments to the edit that names them. Taken after those, before the catalog's lock.
+    pub(crate) editing: Mutex<()>,
+    /// The files are no longer ours. Set with the locks of all maintenance held, looked at under each.
+    pub(crate) closed: AtomicBool,
+}
+
+/// What the commit mutex guards.
+pub(crate) struct Core {
+    pub(crate) state: State,
+    /// Records that the next leader writes.
+    frame: Frame,
+    /// What is published once they are durable.
+    batch: Batch,
+    /// Closed memtables that wait for their flush, oldest first.
+    closed: VecDeque<Closed>,
+    /// Leases changed since the active memtable became active.
+    dirty_leases: BTreeSet<LeaseId>,
+    /// Bytes logged since then.
+    log_bytes: u64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Closing,
+    Closed,
+}
+
+/// A closed memtable with the state as it was when it was closed.
+#[derive(Clone)]
+struct Closed {
+    memtable: Arc<Memtable>,
+    revision: u64,
+    term: u64,
+    /// The last command that is in it, and when it is published.
+    ticket: Ticket,
+    compact_revision: Option<u64>,
+    leases: Vec<(LeaseId, Option<Lease>)>,
+}
+
+/// How many closed memtables may wait for their flush before writers wait for it.
+const CLOSED_MAX: usize = 2;
+
+/// What a record costs in the log beside its payload: its own header and the frame's, about.
+const RECORD_OVERHEAD_BYTES: usize = 128;
+
+/// What a write is estimated to take beside its bytes, as in etcd.
+const GROWTH_BYTES: u64 = 256;
+
+/// Why a command that was evaluated cannot be logged yet.
+enum Obstacle {
+    /// The open frame is full.
+    Frame,
+    /// No zero-filled room for it, of so many bytes.
+    LogRoom(usize),
+    /// Flushes have fallen behind.
+    Flush,
+    /// The quota seems reached, but not all that compaction has freed is known yet.
+    Weight,
+}
+
+/// What one try to order a command came to.
+enum Ordered {
+    Done(Response, Ticket),
+    Obstacle(Obstacle),
+}
+
+impl Engine {
+    /// Takes a command through the whole write path: ordered, durable as the store's level says, published.
+    pub(crate) fn submit(&self, kind: Kind) -> Result<Response> {
+        let (response, ticket) = self.order(kind)?;
+        self.wait(ticket)?;
+        Ok(response)
+    }
+
+    /// Orders a command. It is visible, and its answer may be told, once what the ticket names is published.
+    pub(crate) fn order(&self, kind: Kind) -> Result<(Response, Ticket)> {
+        self.writer()?;
+        self.check_fork()?;
+        let bounded = !matches!(kind, Kind::LeaseCheckpoint { .. });
+        if bounded {
+            self.check_request_bytes(kind.bytes_min())?;
+        }
+        let mut command = Command { time_ms: millis(self.clock.now().wall), kind };
+        let mut payload = Vec::with_capacity(256);
+        let mut patience = self.options.write_timeout;
+        loop {
+            payload.clear();
+            command.encode(&mut payload);
+            if bounded {
+                self.check_request_bytes(payload.len())?;
+            }
+            match self.try_order(&command, &payload)? {
+                Ordered::Done(response, ticket) => return Ok((response, ticket)),
+                Ordered::Obstacle(obstacle) => self.clear(obstacle, &mut patience)?,
+            }
+            // A lease's time begins when it is granted, not when somebody first tried.
+            if let Kind::Grant { stamp, .. } = &mut command.kind {
+                *stamp = self.stamp_rounded_up();
+            }
+        }
+    }
+
+    fn try_order(&self, command: &Command, payload: &[u8]) -> Result<Ordered> {
+        let mut core = self.core.lock();
+        self.check_writable(&core, command)?;
+        let version = self.version.load();
+        let outcome = match apply::evaluate(&core.state, &version, command) {
+            Ok(outcome) => outcome,
+            // A refusal, too, must not tell of what a crash could take back.
+            Err(error) => return self.after_publication(core, Err(error)),
+        };
+        if outcome.changes.is_empty() {
+            return self.after_publication(core, Ok(outcome.response));
+        }
+        if grows(command)
+            && let Err(full) = self.check_quota(&version, payload.len())
+        {
+            let weighed = self.compact_revision().get() <= self.weighed.load(Ordering::Acquire);
+            return if weighed { Err(full) } else { Ok(Ordered::Obstacle(Obstacle::Weight)) };
+        }
+        if let Err(obstacle) = self.reserve(&mut core, &outcome.changes, payload.len()) {
+            return Ok(Ordered::Obstacle(obstacle));
+        }
+        self.install(&mut core, &outcome.changes, payload);
+        Ok(Ordered::Done(outcome.response, core.ticket()))
+    }
+
+    /// The answer of a command that is not logged: it waits for the last index that it saw.
+    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Response>) -> Result<Ordered> {
+        let seen = core.ticket();
+        drop(core);
+        match answer {
+            Ok(response) => Ok(Ordered::Done(response, seen)),
+            Err(error) => {
+                self.wait(seen)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes sure that nothing behind it can fail: room in the frame, in the log and in the memtable.
+    fn reserve(&self, core: &mut Core, changes: &Changes, payload_len: usize) -> Result<(), Obstacle> {
+        let log = &self.writer.as_ref().expect("only a writable store orders").log;
+        if !core.frame.has_room(payload_len, log.frame_bytes_max()) && !core.frame.is_empty() {
+            return Err(Obstacle::Frame);
+        }
+        let frame_len = core.frame.len() + payload_len + RECORD_OVERHEAD_BYTES;
+        if frame_len > log.frame_bytes_max() && !core.frame.is_empty() {
+            return Err(Obstacle::Frame);
+        }
+        if !log.fits(frame_len) {
+            return Err(Obstacle::LogRoom(frame_len));
+        }
+        self.reserve_memtable(core, changes)
+    }
+
+    /// Closes the active memtable if the changes do not fit.
+    fn reserve_memtable(&self, core: &mut Core, changes: &Changes) -> Result<(), Obstacle> {
+        let bytes_max = self.options.tuning.memtable_bytes;
+        let full = !self.version.load().active().has_room(&changes.entries, bytes_max);
+        if full || core.log_bytes > bytes_max as u64 {
+            if core.closed.len() >= CLOSED_MAX {
+                return Err(Obstacle::Flush);
+            }
+            self.rotate(core);
+        }
+        Ok(())
+    }
+
+    /// Numbers the command and applies its changes, above the visible revision. Cannot fail.
+    fn install(&self, core: &mut Core, changes: &Changes, payload: &[u8]) {
+        core.state.install(changes);
+        let (term, index) = (core.state.term, core.state.index);
+        core.frame.push_entry(term, index, 0, |out| out.extend_from_slice(payload));
+        core.log_bytes += (payload.len() + RECORD_OVERHEAD_BYTES) as u64;
+        self.apply_changes(core, changes);
+    }
+
+    /// What ordering and replay share: the memtable, and what is to be published.
+    fn apply_changes(&self, core: &mut Core, changes: &Changes) {
+        if !changes.entries.is_empty() {
+            self.version.load().active().insert(&changes.entries);
+        }
+        core.dirty_leases.extend(changes.leases.iter().map(|(id, _)| *id));
+        core.batch.add(&core.state, changes);
+        if is_planted(Bug::VisibleBeforeSync) {
+            self.visible.store(core.state.revision, Ordering::Release);
+        }
+    }
+
+    /// Closes the active memtable and puts an empty one in its place.
+    fn rotate(&self, core: &mut Core) {
+        let dirty = std::mem::take(&mut core.dirty_leases);
+        let leases = dirty.into_iter().map(|id| (id, core.state.leases.get(&id).cloned())).collect();
+        let (State { revision, term, compact_revision, .. }, ticket) = (&core.state, core.ticket());
+        let (revision, term, compact_revision) = (*revision, *term, *compact_revision);
+        let memtable = self.version.load().active().clone();
+        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases });
+        core.log_bytes = 0;
+        self.edit_version(|version| version.memtables.insert(0, Arc::default()));
+        self.kick(background::Job::Flush);
+    }
+
+    /// Removes what stood in a command's way, without any lock held.
+    fn clear(&self, obstacle: Obstacle, patience: &mut Duration) -> Result<()> {
+        match obstacle {
+            Obstacle::Frame => self.write_out(self.options.durability == Durability::Synced),
+            Obstacle::LogRoom(len) => self.prepare_log(len),
+            Obstacle::Flush => self.wait_for_flush(patience),
+            Obstacle::Weight => self.weigh(),
+        }
+    }
+
+    /// Refuses a request of so many bytes, encoded, or of at least so many.
+    pub(crate) fn check_request_bytes(&self, len: usize) -> Result<()> {
+        let frame_max = self.writer()?.log.frame_bytes_max();
+        let max = self.options.request_bytes_max.min(frame_max - 2 * RECORD_OVERHEAD_BYTES);
+        if len > max {
+            return Err(Error::TooLarge { what: "request", len: len as u64, max: max as u64 });
+        }
+        Ok(())
+    }
+
+    /// Refuses a growing write over the quota (CH-06). What compaction has freed counts as free already.
+    fn check_quota(&self, version: &Version, len: usize) -> Result<()> {
+        let max = self.options.quota_bytes;
+        let growth = len as u64 + GROWTH_BYTES;
+        if max != 0 && inspect::live_bytes(version, self.compacted.load(Ordering::Acquire)) + growth >= max {
+            return Err(Error::Full { what: "quota", max });
+        }
+        Ok(())
+    }
+
+    /// Finds out what the store weighs without what compaction has dropped: memtables count whole, and runs do not know
+    /// what others supersede in them, until all are merged. At most once a compaction, and only at the quota; no answer
+    /// may depend on how far background work has come (CP-05).
+    fn weigh(&self) -> Result<()> {
+        let compacted = self.compact_revision().get();
+        self.reclaim()
+            .map_err(|error| if error.is_no_space() { Error::Full { what: "disk", max: 0 } } else { error })?;
+        self.weighed.fetch_max(compacted, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn check_writable(&self, core: &Core, command: &Command) -> Result<()> {
+        // Closing writes down what is left of leases; nobody else orders that once the lessor is closed.
+        let last = core.phase == Phase::Closing && matches!(command.kind, Kind::LeaseCheckpoint { renewed: false, .. });
+        if core.phase == Phase::Open || last { self.check_poison() } else { Err(Error::Closed) }
+    }
+
+    /// The writer, or why there is none.
+    pub(crate) fn writer(&self) -> Result<&Writer> {
+        self.writer.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    pub(crate) fn check_poison(&self) -> Result<()> {
+        if self.poisoned.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    /// Stops all writing for good; reads go on.
+    pub(crate) fn set_poison(&self, error: Error) {
+        let first = {
+            let mut poison = self.poison.lock();
+            let first = poison.is_none();
+            if first {
+                *poison = Some(error.clone());
+            }
+            first
+        };
+        self.poisoned.store(true, Ordering::Release);
+        self.commit.poison();
+        self.lessor.poison();
+        self.background.wake();
+        if first {
+            self.options.tell(&LogEvent::Poisoned(error));
+        }
+    }
+
+    /// What poisoned the store.
+    pub(crate) fn poison(&self) -> Option<Error> {
+        self.poison.lock().clone()
+    }
+
+    /// Replaces the `Version` by an edited copy.
+    fn edit_version(&self, edit: impl FnOnce(&mut Version)) {
+        let _guard = self.version_edit.lock();
+        let current = self.version.load();
+        let mut next =
+            Version { memtables: current.memtables.clone(), runs: current.runs.clone(), compacted: current.compacted };
+        edit(&mut next);
+        self.version.store(Arc::new(next));
+    }
+
+    /// The revision that readers see.
+    pub(crate) fn revision(&self) -> Revision {
+        Revision::new(self.visible.load(Ordering::Acquire))
+    }
+
+    /// The compact revision that readers see; zero while nothing was compacted.
+    pub(crate) fn compact_revision(&self) -> Revision {
+        Revision::new(self.compacted.load(Ordering::Acquire))
+    }
+
+    /// The highest revision that is known to be on the disk.
+    pub(crate) fn synced_revision(&self) -> Revision {
+        Revision::new(self.synced.load(Ordering::Acquire))
+    }
+
+    /// The clocks as they are written down: the boot clock rounded down, since what is left of a lease is counted from
+    /// there, the wall clock up, so that less time seems to have passed by it, never more.
+    pub(crate) fn stamp(&self) -> Stamp {
+        stamp_of(&self.clock.now())
+    }
+
+    /// Refuses calls on a closed store, and through a handle that was inherited by a fork.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_fork()?;
+        self.check_closed()
+    }
+
+    /// As `check_open` for the shortest reads, which a look at the process id would slow by a half.
+    pub(crate) fn check_closed(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Whether this handle came through a fork: then it must touch neither files nor locks.
+    fn check_fork(&self) -> Result<()> {
+        if self.pid == crate::io::thread::process_id() { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    fn arc(&self) -> Option<Arc<Engine>> {
+        self.this.upgrade()
+    }
+}
+
+/// Whether a command can make the store grow, so that a quota may refuse it (CP-09).
+fn grows(command: &Command) -> bool {
+    match &command.kind {
+        Kind::Put(_) | Kind::Grant { .. } => true,
+        Kind::Txn(txn) => has_put(txn),
+        Kind::Delete(_) | Kind::Revoke { .. } | Kind::LeaseCheckpoint { .. } | Kind::Compact { .. } => false,
+    }
+}
+
+fn has_put(txn: &crate::op::Txn) -> bool {
+    txn.then.iter().chain(&txn.or_else).any(|op| match op {
+        crate::op::Op::Put(_) => true,
+        crate::op::Op::Txn(nested) => has_put(nested),
+        crate::op::Op::Delete(_) | crate::op::Op::Range(_) => false,
+    })
+}
+
+/// See [`Engine::stamp`].
+pub(crate) fn stamp_of(now: &Now) -> Stamp {
+    Stamp { boot_id: now.boot_id, boot_ms: millis(now.boot), wall_ms: leases::whole_millis(now.wall) }
+}
+
+/// Whole milliseconds of a time.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine(at {})", self.revision())
+    }
+}
+
+impl Batch {
+    /// Adds what a command changed: it is published with the frame that holds its record.
+    fn add(&mut self, state: &State, changes: &Changes) {
+        self.last_index = state.index;
+        self.revision = state.revision;
+        self.compacted = state.compacted();
+        for (id, lease) in &changes.leases {
+            self.leases.push(match lease {
+                Some(lease) if lease.renewal_epoch == 0 => LeaseNote::Granted(*id, Duration::from_millis(lease.ttl_ms)),
+                Some(_) => continue,
+                None => LeaseNote::Ended(*id),
+            });
+        }
+    }
+}

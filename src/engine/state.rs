@@ -1,0 +1,89 @@
+//! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases.
+//!
+//! It belongs to the head, commands not yet synced included, and is guarded by the commit mutex. What readers may see
+//! of it moves at publication.
+
+use std::collections::BTreeMap;
+
+use crate::engine::command::Stamp;
+use crate::kv::LeaseId;
+use crate::store::entry::Entry;
+
+/// Everything that `apply` reads and changes beside the versions of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// The head's revision: 1 in a new store.
+    pub(crate) revision: u64,
+    /// The term that local commands are logged under: 0, unless the store once was in a group.
+    pub(crate) term: u64,
+    /// The log index of the last command applied.
+    pub(crate) index: u64,
+    /// Below it no read is answered; `None` while nothing was compacted.
+    pub(crate) compact_revision: Option<u64>,
+    pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    /// How many keys one command may change; part of the state, so that replay decides as the first run did.
+    pub(crate) command_changes_max: usize,
+}
+
+/// A lease as commands see it. Its deadline is the orderer's business and not part of the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lease {
+    /// The time to live that was granted.
+    pub(crate) ttl_ms: u64,
+    /// What was left of it at `stamp`.
+    pub(crate) remaining_ms: u64,
+    pub(crate) stamp: Stamp,
+    /// Whether it was kept alive since `stamp`, so that `remaining_ms` no longer tells anything.
+    pub(crate) renewed: bool,
+    /// How many checkpoints were applied to it.
+    pub(crate) renewal_epoch: u64,
+    /// The store's revision at the grant.
+    pub(crate) grant_revision: u64,
+}
+
+impl State {
+    pub(crate) fn new(command_changes_max: usize) -> Self {
+        State { revision: 1, term: 0, index: 0, compact_revision: None, leases: BTreeMap::new(), command_changes_max }
+    }
+
+    /// The compact revision as callers see it: 0 while nothing was compacted.
+    pub(crate) fn compacted(&self) -> u64 {
+        self.compact_revision.unwrap_or(0)
+    }
+
+    /// Takes over what a command changes; its entries go into the memtable.
+    pub(crate) fn install(&mut self, changes: &Changes) {
+        debug_assert!(changes.revision == self.revision || changes.revision == self.revision + 1);
+        self.index += 1;
+        self.revision = changes.revision;
+        if let Some(compact_revision) = changes.compact_revision {
+            debug_assert!(self.compact_revision < Some(compact_revision) && compact_revision <= self.revision);
+            self.compact_revision = Some(compact_revision);
+        }
+        for (id, lease) in &changes.leases {
+            match lease {
+                Some(lease) => self.leases.insert(*id, lease.clone()),
+                None => self.leases.remove(id),
+            };
+        }
+    }
+}
+
+/// Everything that a command changes, computed before any of it is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// The head's revision after the command: one more than before if a key changes, else the same.
+    pub(crate) revision: u64,
+    /// New versions in order of sub-revision, attachments of leases included.
+    pub(crate) entries: Vec<Entry>,
+    /// New or changed leases; `None` for one that ends.
+    pub(crate) leases: Vec<(LeaseId, Option<Lease>)>,
+    pub(crate) compact_revision: Option<u64>,
+}
+
+impl Changes {
+    /// Whether the command changes nothing, so that it is neither numbered nor logged (CH-09).
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.leases.is_empty() && self.compact_revision.is_none()
+    }
+}
