@@ -1,0 +1,518 @@
+//! The reference model: the semantics of the store in the most naive way that could be right.
+//!
+//! The whole store is one list of every change ever made. Nothing is indexed, nothing is forgotten and nothing is
+//! derived ahead of time: each answer walks the list again, each txn clones the store first, so that "the state before
+//! the txn" is a value and not an argument. Compaction only moves a number. Where etcd's documents and its code
+//! disagree, the ids in the comments name the row of the specification that decides.
+//!
+//! It shares no code with the engine, so that an error would have to be made twice to go unseen. Other test binaries
+//! include it with `#[path = "../model/reference.rs"] mod reference;`.
+
+#![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
+
+#[path = "vocabulary.rs"]
+mod vocabulary;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+pub(crate) use vocabulary::*;
+
+/// Every change that was made, the few numbers beside it, leases, watchers and a clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Model {
+    /// In order of revision and sub-revision. Those above `revision` belong to the txn that is running.
+    changes: Vec<Change>,
+    revision: u64,
+    /// `None` until the first compaction: not the same as a compaction at 0 (CP-01).
+    compacted: Option<u64>,
+    leases: BTreeMap<i64, Lease>,
+    watchers: BTreeMap<u8, Watcher>,
+    now_ms: u64,
+    /// The budget of TX-08; unlimited by default (CH-04).
+    max_txn_ops: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lease {
+    ttl_ms: u64,
+    deadline_ms: u64,
+}
+
+/// A watcher has seen everything below `next` (X-05).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Watcher {
+    op: WatchOp,
+    next: u64,
+    /// It began in the past and has not looked yet, so its first revision is unexamined.
+    unexamined: bool,
+}
+
+impl Model {
+    /// A new store: revision 1, nothing compacted (RV-01).
+    pub(crate) fn new() -> Self {
+        Model {
+            changes: Vec::new(),
+            revision: 1,
+            compacted: None,
+            leases: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            now_ms: 0,
+            max_txn_ops: usize::MAX,
+        }
+    }
+
+    /// A new store with the limit on operations of TX-08, as `serve` has one.
+    pub(crate) fn with_txn_budget(max_txn_ops: usize) -> Self {
+        Model { max_txn_ops, ..Model::new() }
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The compact revision; 0 if nothing was ever compacted.
+    pub(crate) fn compact_revision(&self) -> u64 {
+        self.compacted.unwrap_or(0)
+    }
+
+    pub(crate) fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    pub(crate) fn lease_exists(&self, id: i64) -> bool {
+        self.leases.contains_key(&id)
+    }
+
+    /// The live keys at a revision, or with `u64::MAX` those of the running txn.
+    pub(crate) fn state(&self, at: u64) -> BTreeMap<&[u8], &Kv> {
+        let mut state = BTreeMap::new();
+        for change in self.changes.iter().filter(|change| change.revision <= at) {
+            match &change.kv {
+                Some(kv) => state.insert(&*change.key, kv),
+                None => state.remove(&*change.key),
+            };
+        }
+        state
+    }
+
+    /// Runs any operation: what a generated sequence is made of.
+    pub(crate) fn apply(&mut self, op: &Op) -> Result<Answer, Failure> {
+        Ok(match op {
+            Op::Put(put) => Answer::Put(self.put(put)?),
+            Op::Range(range) => Answer::Range(self.range(range)?),
+            Op::Delete(delete) => Answer::Delete(self.delete(delete)?),
+            Op::Txn(txn) => Answer::Txn(self.txn(txn)?),
+            Op::Compact(revision) => Answer::Revision(self.compact(*revision)?),
+            Op::Hash(revision) => {
+                self.check_revision(*revision)?;
+                Answer::Hash(None)
+            }
+            Op::Grant { id, ttl } => Answer::Millis(self.grant(*id, *ttl)?),
+            Op::Revoke(id) => Answer::Revision(self.revoke(*id)?),
+            Op::KeepAlive(id) => Answer::Millis(self.keep_alive(*id)?),
+            Op::TimeToLive(id) => Answer::TimeToLive(self.time_to_live(*id)),
+            Op::Leases => Answer::Leases(self.leases()),
+            Op::Watch { slot, watch } => {
+                self.watch(*slot, watch)?;
+                Answer::Done
+            }
+            Op::Drain(slot) => Answer::Batches(self.drain(*slot)?),
+            Op::Progress(slot) => Answer::Progress(self.progress(*slot)),
+            Op::Advance { ms } => {
+                self.advance(*ms);
+                Answer::Done
+            }
+            Op::Reopen { elapsed_ms, renewed } => {
+                self.reopen(*elapsed_ms, *renewed);
+                Answer::Done
+            }
+        })
+    }
+
+    // Keys and values.
+
+    pub(crate) fn put(&mut self, put: &PutOp) -> Result<PutAnswer, Failure> {
+        put.check_shape()?;
+        self.check_put(put)?;
+        self.write(|model| model.run_put(put))
+    }
+
+    pub(crate) fn delete(&mut self, delete: &DeleteOp) -> Result<DeleteAnswer, Failure> {
+        delete.span.check_key()?;
+        self.write(|model| Ok(model.run_delete(delete)))
+    }
+
+    pub(crate) fn range(&self, range: &RangeOp) -> Result<RangeAnswer, Failure> {
+        range.span.check_key()?;
+        self.check_revision(range.revision)?;
+        Ok(self.run_range(range))
+    }
+
+    /// Runs `body`; what it recorded becomes the next revision, or goes if it fails (RV-02, RV-03, CH-12).
+    fn write<T>(&mut self, body: impl FnOnce(&mut Model) -> Result<T, Failure>) -> Result<T, Failure> {
+        let before = self.changes.len();
+        let result = body(self);
+        match &result {
+            Ok(_) => self.revision = self.seen(),
+            Err(_) => self.changes.truncate(before),
+        }
+        result
+    }
+
+    /// The revision that an operation reports: the new one from the first change on (TX-06, TX-13).
+    fn seen(&self) -> u64 {
+        self.changes.last().map_or(self.revision, |change| self.revision.max(change.revision))
+    }
+
+    fn record(&mut self, key: &Blob, kv: Option<Kv>) {
+        let revision = self.revision + 1;
+        let sub = self.changes.iter().filter(|change| change.revision == revision).count() as u64;
+        self.changes.push(Change { revision, sub, key: key.clone(), kv });
+    }
+
+    /// What etcd checks before it writes: the lease first, then the missing key (PD-08).
+    fn check_put(&self, put: &PutOp) -> Result<(), Failure> {
+        if put.lease != 0 && !self.leases.contains_key(&put.lease) {
+            return Err(Failure::LeaseNotFound);
+        }
+        let needs_key = put.ignore_value || put.ignore_lease;
+        if needs_key && !self.state(u64::MAX).contains_key(&*put.key) { Err(Failure::KeyNotFound) } else { Ok(()) }
+    }
+
+    fn check_revision(&self, revision: u64) -> Result<(), Failure> {
+        if revision == 0 {
+            Ok(())
+        } else if revision > self.revision {
+            Err(Failure::FutureRevision(self.revision))
+        } else if revision < self.compact_revision() {
+            Err(Failure::Compacted(self.compact_revision()))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn run_put(&mut self, put: &PutOp) -> Result<PutAnswer, Failure> {
+        let old = self.state(u64::MAX).get(&*put.key).copied().cloned();
+        let revision = self.revision + 1;
+        let (create, version) = old.as_ref().map_or((revision, 1), |old| (old.create, old.version + 1));
+        let mut kv = Kv {
+            key: put.key.clone(),
+            value: put.value.clone(),
+            create,
+            modified: revision,
+            version,
+            lease: put.lease,
+        };
+        if put.ignore_value || put.ignore_lease {
+            // Passed the check, then an earlier operation of the txn deleted the key: etcd panics here (TX-12).
+            let old = old.as_ref().ok_or(Failure::KeyNotFound)?;
+            if put.ignore_value {
+                kv.value = old.value.clone();
+            }
+            if put.ignore_lease {
+                kv.lease = old.lease;
+            }
+        }
+        self.record(&put.key, Some(kv));
+        Ok(PutAnswer { revision, prev: old.filter(|_| put.prev_kv) })
+    }
+
+    fn run_delete(&mut self, delete: &DeleteOp) -> DeleteAnswer {
+        let gone: Vec<Kv> =
+            self.state(u64::MAX).into_values().filter(|kv| delete.span.contains(&kv.key)).cloned().collect();
+        for kv in &gone {
+            self.record(&kv.key, None);
+        }
+        let deleted = gone.len() as u64;
+        DeleteAnswer { revision: self.seen(), deleted, prev_kvs: if delete.prev_kv { gone } else { Vec::new() } }
+    }
+
+    /// Filters, sorts, then cuts (KV-06); the count knows nothing of any of it (KV-03).
+    fn run_range(&self, range: &RangeOp) -> RangeAnswer {
+        let at = if range.revision == 0 { u64::MAX } else { range.revision };
+        let mut kvs: Vec<Kv> =
+            self.state(at).into_values().filter(|kv| range.span.contains(&kv.key)).cloned().collect();
+        let count = Some(kvs.len() as u64);
+        if range.count_only {
+            return RangeAnswer { revision: self.seen(), kvs: Vec::new(), more: false, count };
+        }
+        kvs.retain(|kv| range.passes(kv));
+        // The sort is stable and what it sorts is in key order, so ties ascend by key in both directions (CH-14).
+        kvs.sort_by(|a, b| {
+            let order = range.target.compare(a, b);
+            if range.descend { order.reverse() } else { order }
+        });
+        let limit = if range.limit == 0 { usize::MAX } else { usize::try_from(range.limit).unwrap_or(usize::MAX) };
+        let more = kvs.len() > limit;
+        kvs.truncate(limit);
+        if range.keys_only {
+            kvs.iter_mut().for_each(|kv| kv.value = Blob::default());
+        }
+        RangeAnswer { revision: self.seen(), kvs, more, count }
+    }
+
+    // Txns.
+
+    /// Shape of both branches, duplicates of both, then the checks of the branch taken, then the writes (TX-11).
+    pub(crate) fn txn(&mut self, txn: &TxnOp) -> Result<TxnAnswer, Failure> {
+        txn.check_shape(self.max_txn_ops)?;
+        check_duplicates(&txn.then)?;
+        check_duplicates(&txn.or_else)?;
+        self.check_txn(txn)?;
+        let before = self.clone();
+        let mut answer = self.write(|model| model.run_txn(txn, &before))?;
+        answer.revision = self.revision;
+        Ok(answer)
+    }
+
+    fn check_txn(&self, txn: &TxnOp) -> Result<(), Failure> {
+        for item in self.branch(txn) {
+            match item {
+                TxnItem::Put(put) => self.check_put(put)?,
+                TxnItem::Range(range) => self.check_revision(range.revision)?,
+                TxnItem::Delete(_) => {}
+                TxnItem::Txn(nested) => self.check_txn(nested)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn branch<'a>(&self, txn: &'a TxnOp) -> &'a [TxnItem] {
+        if self.holds(&txn.compares) { &txn.then } else { &txn.or_else }
+    }
+
+    /// `before` is the store before the outermost txn: it alone decides branches (TX-05).
+    fn run_txn(&mut self, txn: &TxnOp, before: &Model) -> Result<TxnAnswer, Failure> {
+        let mut answers = Vec::new();
+        for item in before.branch(txn) {
+            answers.push(match item {
+                TxnItem::Put(put) => Answer::Put(self.run_put(put)?),
+                TxnItem::Range(range) => Answer::Range(self.run_range(range)),
+                TxnItem::Delete(delete) => Answer::Delete(self.run_delete(delete)),
+                TxnItem::Txn(nested) => Answer::Txn(self.run_txn(nested, before)?),
+            });
+        }
+        // The caller sets the outermost revision; that of a nested answer is 0 (TX-07).
+        Ok(TxnAnswer { revision: 0, succeeded: before.holds(&txn.compares), answers })
+    }
+
+    fn holds(&self, compares: &[CompareOp]) -> bool {
+        let state = self.state(u64::MAX);
+        compares.iter().all(|compare| {
+            let mut kvs = state.values().filter(|kv| compare.span.contains(&kv.key)).peekable();
+            match kvs.peek() {
+                Some(_) => kvs.all(|kv| compare.holds(kv)),
+                // A value compare of what is missing is false whatever it asks; the rest sees zeros (TX-03, TX-04).
+                None => !matches!(compare.operand, Operand::Value(_)) && compare.holds(&Kv::default()),
+            }
+        })
+    }
+
+    // Compaction.
+
+    pub(crate) fn compact(&mut self, revision: u64) -> Result<u64, Failure> {
+        match self.compacted {
+            Some(compacted) if revision <= compacted => return Err(Failure::Compacted(compacted)),
+            _ if revision > self.revision => return Err(Failure::FutureRevision(self.revision)),
+            _ => self.compacted = Some(revision),
+        }
+        Ok(self.revision)
+    }
+
+    // Watches.
+
+    /// All matching events from a revision to the head, one batch a revision.
+    pub(crate) fn events(&self, watch: &WatchOp, from: u64) -> Vec<Vec<Event>> {
+        let mut batches: Vec<Vec<Event>> = Vec::new();
+        for change in self.changes.iter().filter(|change| change.revision >= from && watch.matches(change)) {
+            let event = self.event(change, watch.prev_kv);
+            match batches.last_mut() {
+                Some(batch) if batch[0].kv.modified == change.revision => batch.push(event),
+                _ => batches.push(vec![event]),
+            }
+        }
+        batches
+    }
+
+    fn event(&self, change: &Change, prev_kv: bool) -> Event {
+        let tombstone = || Kv { key: change.key.clone(), modified: change.revision, ..Kv::default() };
+        let creates = change.kv.as_ref().is_some_and(|kv| kv.version == 1);
+        let before = change.revision - 1;
+        // WA-07: the key at the revision before, unless this creates it or that revision is compacted.
+        let prev = (prev_kv && !creates && before >= self.compact_revision())
+            .then(|| self.state(before).get(&*change.key).copied().cloned())
+            .flatten();
+        Event { delete: change.kv.is_none(), kv: change.kv.clone().unwrap_or_else(tombstone), prev }
+    }
+
+    pub(crate) fn watch(&mut self, slot: u8, watch: &WatchOp) -> Result<(), Failure> {
+        let mut op = watch.clone();
+        if op.span.key.is_empty() {
+            op.span.key = Blob::from(&[0][..]);
+        }
+        if !op.span.is_single() && !op.span.is_from_key() && op.span.key >= op.span.end {
+            return Err(Failure::EmptyWatchRange);
+        }
+        if op.from != 0 && op.from < self.compact_revision() {
+            return Err(Failure::Compacted(self.compact_revision()));
+        }
+        let next = if op.from == 0 { self.revision + 1 } else { op.from };
+        let unexamined = next <= self.revision;
+        self.watchers.insert(slot, Watcher { op, next, unexamined });
+        Ok(())
+    }
+
+    /// The first revision that a watcher has yet to look at: where it began, or a change of a key that it watches,
+    /// whatever its filters say. `None` if nothing is pending.
+    fn pending(&self, watcher: &Watcher) -> Option<u64> {
+        if watcher.unexamined {
+            return Some(watcher.next);
+        }
+        let is_pending = |change: &&Change| change.revision >= watcher.next && watcher.op.span.contains(&change.key);
+        self.changes.iter().find(is_pending).map(|change| change.revision)
+    }
+
+    /// Takes what a watcher has pending. It ends only if that, or what it has not looked at, was compacted (X-05). A
+    /// slot without a watcher has nothing.
+    pub(crate) fn drain(&mut self, slot: u8) -> Result<Vec<Vec<Event>>, Failure> {
+        let Some(watcher) = self.watchers.get(&slot) else { return Ok(Vec::new()) };
+        let batches = self.events(&watcher.op, watcher.next);
+        if self.pending(watcher).is_some_and(|revision| revision < self.compact_revision()) {
+            self.watchers.remove(&slot);
+            return Err(Failure::Compacted(self.compact_revision()));
+        }
+        let seen = self.revision + 1;
+        if let Some(watcher) = self.watchers.get_mut(&slot) {
+            watcher.next = watcher.next.max(seen);
+            watcher.unexamined = false;
+        }
+        Ok(batches)
+    }
+
+    /// The largest R such that every match up to R was taken: one resumes from R + 1 (X-05).
+    pub(crate) fn progress(&self, slot: u8) -> Option<u64> {
+        let watcher = self.watchers.get(&slot)?;
+        Some(self.pending(watcher).unwrap_or(self.revision + 1).max(watcher.next) - 1)
+    }
+
+    // Leases.
+
+    /// Returns the granted TTL: whole milliseconds, rounded up, at least one (CH-03).
+    pub(crate) fn grant(&mut self, id: i64, ttl: Duration) -> Result<u64, Failure> {
+        let ttl_ms = u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1);
+        if ttl_ms > 9_000_000_000_000 {
+            return Err(Failure::TooLarge);
+        }
+        if self.leases.contains_key(&id) {
+            return Err(Failure::LeaseExists);
+        }
+        self.leases.insert(id, Lease { ttl_ms, deadline_ms: self.now_ms + ttl_ms });
+        Ok(ttl_ms)
+    }
+
+    pub(crate) fn revoke(&mut self, id: i64) -> Result<u64, Failure> {
+        let keys = self.lease_keys(id);
+        self.leases.remove(&id).ok_or(Failure::LeaseNotFound)?;
+        self.write(|model| {
+            keys.iter().for_each(|key| model.record(key, None));
+            Ok(())
+        })?;
+        Ok(self.revision)
+    }
+
+    pub(crate) fn keep_alive(&mut self, id: i64) -> Result<u64, Failure> {
+        let now_ms = self.now_ms;
+        let lease = self.leases.get_mut(&id).ok_or(Failure::LeaseNotFound)?;
+        lease.deadline_ms = now_ms + lease.ttl_ms;
+        Ok(lease.ttl_ms)
+    }
+
+    pub(crate) fn time_to_live(&self, id: i64) -> Option<LeaseInfo> {
+        let Lease { ttl_ms, deadline_ms } = self.leases.get(&id)?;
+        let remaining_ms = deadline_ms.saturating_sub(self.now_ms);
+        Some(LeaseInfo { id, granted_ms: *ttl_ms, remaining_ms, keys: self.lease_keys(id) })
+    }
+
+    /// All leases by deadline, then id (CH-14).
+    pub(crate) fn leases(&self) -> Vec<LeaseInfo> {
+        self.by_deadline().into_iter().filter_map(|(_, id)| self.time_to_live(id)).collect()
+    }
+
+    fn by_deadline(&self) -> BTreeSet<(u64, i64)> {
+        self.leases.iter().map(|(&id, lease)| (lease.deadline_ms, id)).collect()
+    }
+
+    fn lease_keys(&self, id: i64) -> Vec<Blob> {
+        self.state(u64::MAX).into_values().filter(|kv| kv.lease == id).map(|kv| kv.key.clone()).collect()
+    }
+
+    /// Lets time pass: what ends goes in order of deadline and id, one revision a lease (LE-07).
+    pub(crate) fn advance(&mut self, ms: u64) {
+        self.now_ms += ms;
+        while let Some((deadline_ms, id)) = self.by_deadline().pop_first()
+            && deadline_ms <= self.now_ms
+        {
+            let revoked = self.revoke(id);
+            assert!(revoked.is_ok(), "a lease with a deadline exists");
+        }
+    }
+
+    /// Closes cleanly and opens again `elapsed_ms` later. Nothing changes but the time: leases ran on meanwhile (CH-05)
+    /// and what ended goes. With `renewed` the owners of the rest keep their leases alive at once. Watchers are gone.
+    pub(crate) fn reopen(&mut self, elapsed_ms: u64, renewed: bool) {
+        self.watchers.clear();
+        self.advance(elapsed_ms);
+        if renewed {
+            let now_ms = self.now_ms;
+            self.leases.values_mut().for_each(|lease| lease.deadline_ms = now_ms + lease.ttl_ms);
+        }
+    }
+
+    /// Opens after a crash, `elapsed_ms` later. What is left of a lease is known, unless it was kept alive since its time
+    /// was last stored (`renewed`): such a lease gets its whole TTL again (CH-05). What ended meanwhile goes.
+    pub(crate) fn recover(&mut self, elapsed_ms: u64, renewed: &BTreeSet<i64>) {
+        self.watchers.clear();
+        self.now_ms += elapsed_ms;
+        let now_ms = self.now_ms;
+        for (_, lease) in self.leases.iter_mut().filter(|(id, _)| renewed.contains(id)) {
+            lease.deadline_ms = now_ms + lease.ttl_ms;
+        }
+        self.advance(0);
+    }
+}
+
+/// Puts and deletes of one branch, as etcd 3.7 looks for duplicates in it (TX-09) and overlooks some (TX-10).
+///
+/// The deletes of this level count from the start, those of a nested txn only for what comes after it: so a put in an
+/// earlier nested txn against a delete in a later one is gap (b). Gap (a) is in [`Span::hides_put`].
+fn check_duplicates(items: &[TxnItem]) -> Result<(BTreeSet<&Blob>, Vec<&Span>), Failure> {
+    let mut puts = BTreeSet::new();
+    let mut deletes = Vec::new();
+    for item in items {
+        if let TxnItem::Delete(delete) = item {
+            deletes.push(&delete.span);
+        }
+    }
+    for item in items {
+        let TxnItem::Txn(nested) = item else { continue };
+        let (then_puts, then_deletes) = check_duplicates(&nested.then)?;
+        let (else_puts, else_deletes) = check_duplicates(&nested.or_else)?;
+        // As a set: only one of the two branches runs, so a key may be in both.
+        for key in then_puts.union(&else_puts) {
+            add_put(&mut puts, &deletes, key)?;
+        }
+        deletes.extend(then_deletes);
+        deletes.extend(else_deletes);
+    }
+    for item in items {
+        if let TxnItem::Put(put) = item {
+            add_put(&mut puts, &deletes, &put.key)?;
+        }
+    }
+    Ok((puts, deletes))
+}
+
+fn add_put<'a>(puts: &mut BTreeSet<&'a Blob>, deletes: &[&Span], key: &'a Blob) -> Result<(), Failure> {
+    let deleted = deletes.iter().any(|span| span.contains(key) && !span.hides_put());
+    if deleted || !puts.insert(key) { Err(Failure::DuplicateKey) } else { Ok(()) }
+}

@@ -1,0 +1,201 @@
+//! From the model's words to etclite's and back: requests one way, responses and errors the other.
+//!
+//! Ranges go through the wire form of key and end, which both sides share; everything else through the public
+//! builders, so that what a caller can say is what is tested.
+
+#![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
+
+use super::reference::{
+    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, Kv, Operand, PutAnswer, PutOp, RangeAnswer,
+    RangeOp, Relation, SortBy, Span, TxnAnswer, TxnItem, TxnOp,
+};
+use etclite::EventKind;
+use etclite::error::Invalid;
+use etclite::{Compare, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{
+    CompareOn, Delete, DeleteResponse, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder, SortTarget,
+    TxnResponse,
+};
+
+// Requests.
+
+pub(crate) fn key_range(span: &Span) -> KeyRange {
+    KeyRange::from_wire(&*span.key, &*span.end)
+}
+
+pub(crate) fn put_options(put: &PutOp) -> PutOptions {
+    let mut options = PutOptions::new().lease(put.lease);
+    if put.prev_kv {
+        options = options.prev_kv();
+    }
+    if put.ignore_value {
+        options = options.ignore_value();
+    }
+    if put.ignore_lease {
+        options = options.ignore_lease();
+    }
+    options
+}
+
+pub(crate) fn delete(delete: &DeleteOp) -> Delete {
+    let request = Delete::new(key_range(&delete.span));
+    if delete.prev_kv { request.prev_kv() } else { request }
+}
+
+pub(crate) fn range(range: &RangeOp) -> Range {
+    let target = match range.target {
+        SortBy::Key => SortTarget::Key,
+        SortBy::Version => SortTarget::Version,
+        SortBy::Create => SortTarget::CreateRevision,
+        SortBy::Mod => SortTarget::ModRevision,
+        SortBy::Value => SortTarget::Value,
+    };
+    let order = if range.descend { SortOrder::Descend } else { SortOrder::Ascend };
+    let mut request = Range::new(key_range(&range.span))
+        .at(range.revision)
+        .limit(range.limit)
+        .sort(target, order)
+        .min_mod_revision(range.min_mod)
+        .max_mod_revision(range.max_mod)
+        .min_create_revision(range.min_create)
+        .max_create_revision(range.max_create);
+    if range.keys_only {
+        request = request.keys_only();
+    }
+    if range.count_only {
+        request = request.count_only();
+    }
+    if range.with_count { request.with_count() } else { request }
+}
+
+pub(crate) fn txn(txn: &TxnOp) -> Txn {
+    let branch = |items: &[TxnItem]| items.iter().map(item).collect::<Vec<Op>>();
+    Txn::new().when(txn.compares.iter().map(compare)).then(branch(&txn.then)).or_else(branch(&txn.or_else))
+}
+
+fn item(item: &TxnItem) -> Op {
+    match item {
+        TxnItem::Put(put) => Put::with(&*put.key, &*put.value, put_options(put)).into(),
+        TxnItem::Range(op) => range(op).into(),
+        TxnItem::Delete(op) => delete(op).into(),
+        TxnItem::Txn(op) => txn(op).into(),
+    }
+}
+
+fn compare(compare: &CompareOp) -> Compare {
+    let range = key_range(&compare.span);
+    let number = |on: CompareOn<i64>, number: i64| match compare.relation {
+        Relation::Equal => on.eq(number),
+        Relation::NotEqual => on.ne(number),
+        Relation::Greater => on.gt(number),
+        Relation::Less => on.lt(number),
+    };
+    match &compare.operand {
+        Operand::Version(operand) => number(Compare::version(range), *operand),
+        Operand::Create(operand) => number(Compare::create_revision(range), *operand),
+        Operand::Mod(operand) => number(Compare::mod_revision(range), *operand),
+        Operand::Lease(operand) => number(Compare::lease(range), *operand),
+        Operand::Value(operand) => {
+            let on = Compare::value(range);
+            match compare.relation {
+                Relation::Equal => on.eq(&**operand),
+                Relation::NotEqual => on.ne(&**operand),
+                Relation::Greater => on.gt(&**operand),
+                Relation::Less => on.lt(&**operand),
+            }
+        }
+    }
+}
+
+// Responses.
+
+pub(crate) fn kv(kv: &KeyValue) -> Kv {
+    Kv {
+        key: Blob(kv.key.to_vec()),
+        value: Blob(kv.value.to_vec()),
+        create: kv.create_revision.get(),
+        modified: kv.mod_revision.get(),
+        version: kv.version,
+        lease: kv.lease.get(),
+    }
+}
+
+pub(crate) fn event(event: &etclite::Event) -> Event {
+    Event { delete: event.kind == EventKind::Delete, kv: kv(&event.kv), prev: event.prev.as_ref().map(kv) }
+}
+
+pub(crate) fn put_answer(response: &PutResponse) -> PutAnswer {
+    PutAnswer { revision: response.revision.get(), prev: response.prev.as_ref().map(kv) }
+}
+
+pub(crate) fn delete_answer(response: &DeleteResponse) -> DeleteAnswer {
+    let prev_kvs = response.prev_kvs.iter().map(kv).collect();
+    DeleteAnswer { revision: response.revision.get(), deleted: response.deleted, prev_kvs }
+}
+
+pub(crate) fn range_answer(response: &RangeResponse) -> RangeAnswer {
+    let kvs = response.kvs.iter().map(kv).collect();
+    RangeAnswer { revision: response.revision.get(), kvs, more: response.more, count: response.count }
+}
+
+pub(crate) fn txn_answer(response: &TxnResponse) -> TxnAnswer {
+    let answers = response.responses.iter().map(|response| match response {
+        OpResponse::Put(response) => Answer::Put(put_answer(response)),
+        OpResponse::Delete(response) => Answer::Delete(delete_answer(response)),
+        OpResponse::Range(response) => Answer::Range(range_answer(response)),
+        OpResponse::Txn(response) => Answer::Txn(txn_answer(response)),
+        other => panic!("a response that the model does not know: {other:?}"),
+    });
+    TxnAnswer { revision: response.revision.get(), succeeded: response.succeeded, answers: answers.collect() }
+}
+
+pub(crate) fn failure(error: &Error) -> Failure {
+    match error {
+        Error::InvalidArgument(Invalid::EmptyKey) => Failure::EmptyKey,
+        Error::InvalidArgument(Invalid::KeyNotFound) => Failure::KeyNotFound,
+        Error::InvalidArgument(Invalid::ValueProvided) => Failure::ValueProvided,
+        Error::InvalidArgument(Invalid::LeaseProvided) => Failure::LeaseProvided,
+        Error::InvalidArgument(Invalid::EmptyWatchRange) => Failure::EmptyWatchRange,
+        Error::TooLarge { .. } => Failure::TooLarge,
+        Error::DuplicateKey => Failure::DuplicateKey,
+        Error::Compacted { compacted } => Failure::Compacted(compacted.get()),
+        Error::FutureRevision { current } => Failure::FutureRevision(current.get()),
+        Error::LeaseNotFound => Failure::LeaseNotFound,
+        Error::LeaseExists => Failure::LeaseExists,
+        other => Failure::Other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::generate::{KEYS, Profile, sequence};
+    use super::super::reference::Op as ModelOp;
+    use super::*;
+
+    #[test]
+    fn key_ranges_mean_the_same_on_both_sides() {
+        let ends = KEYS.iter().copied().chain([&b""[..]]);
+        for (key, end) in KEYS.iter().flat_map(|key| ends.clone().map(move |end| (*key, end))) {
+            let span = Span { key: key.into(), end: end.into() };
+            let range = key_range(&span);
+            for probe in KEYS {
+                assert_eq!(range.contains(probe), span.contains(probe), "{span:?} and {:?}", Blob::from(probe));
+            }
+        }
+    }
+
+    #[test]
+    fn every_request_of_a_sequence_can_be_said_to_etclite() {
+        for seed in 1..=50 {
+            for op in sequence(seed, 80, &Profile::ALL) {
+                match &op {
+                    ModelOp::Put(put) => drop(put_options(put)),
+                    ModelOp::Range(op) => drop(range(op)),
+                    ModelOp::Delete(op) => drop(delete(op)),
+                    ModelOp::Txn(op) => drop(txn(op)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
