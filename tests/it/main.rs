@@ -1,0 +1,30 @@
+//! The suite `it`: what the specification promises, row by row, through the public API of [`etclite::Db`] alone.
+//!
+//! A module per promise. A test carries the id of its row (`tx_10_from_key_delete_then_put`), and its expected values
+//! are written by hand from the row's text. Most tests run on every setup of `support`: in memory, on disk, and on a
+//! store so small that everything asserted is read back from runs.
+
+#![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
+
+mod compaction;
+mod concurrency;
+mod embedding;
+mod errors;
+mod files;
+mod histories;
+mod in_memory;
+mod iteration;
+mod lease;
+mod lease_random;
+mod limits;
+mod put_delete;
+mod range;
+mod regressions;
+mod revisions;
+mod rig;
+mod room;
+mod snapshot;
+mod support;
+mod txn;
+mod watch;
+mod watch_random;
