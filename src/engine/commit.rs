@@ -198,9 +198,6 @@ impl Commit {
 impl Engine {
     /// Waits until what the ticket names is published, leading if nobody does.
     pub(crate) fn wait(&self, ticket: Ticket) -> Result<()> {
-        if is_planted(Bug::ReplyBeforeSync) {
-            return Ok(());
-        }
         let effort = self.effort();
         while !self.commit.is_published(ticket.index) {
             match self.commit.try_lead(ticket.index) {
@@ -256,7 +253,12 @@ impl Engine {
     /// ever.
     fn lead(&self, effort: Effort) {
         // Whoever leads, nothing is published before it is as durable as the store promises.
-        let effort = effort.max(self.effort());
+        let mut effort = effort.max(self.effort());
+        if is_planted(Bug::ReplyBeforeSync) {
+            // Each batch is synced by the one after it.
+            effort = Effort::Write;
+            let _ = self.writer().and_then(|writer| writer.log.sync());
+        }
         let mut turn = Turn { engine: self, batch: 0, last_index: 0, published: None, failed: true };
         let result = self.write_batch(effort, &mut turn);
         turn.failed = result.is_err();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use etclite::io::Now;
 use etclite::io::sim::{Content, Image, SimDisk, SplitMix64};
+use etclite::sabotage::{Bug, plant};
 use etclite::testing::{Knobs, expire};
 use etclite::{Db, Error, from_key};
 
@@ -39,6 +40,20 @@ fn damage_is_detected_never_served() {
     });
     let (count, detected) = (count.into_inner(), detected.into_inner());
     println!("corrupt: {count} mutations, {detected} detected, {:.1} s", started.elapsed().as_secs_f64());
+}
+
+/// Damages the stores of one seed, under a bug that is planted for it, until something is wrong.
+pub(crate) fn search(seed: u64, bug: Bug) -> Result<(), String> {
+    let mut rng = SplitMix64::new(seed).split("corrupt");
+    for store in crashed_stores(seed, &mut rng)? {
+        for _ in 0..MUTATIONS_PER_STORE {
+            plant(Some(bug));
+            let damaged = store.damage(&mut rng);
+            plant(None);
+            damaged?;
+        }
+    }
+    Ok(())
 }
 
 const MUTATIONS_PER_STORE: u64 = 300;

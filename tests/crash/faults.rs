@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use etclite::error::Applied;
 use etclite::io::sim::{Fault, FaultKind, Image, Limits, SimDisk, SplitMix64};
 use etclite::io::{IoSite, Now};
+use etclite::sabotage::{Bug, plant};
 use etclite::{Db, Error, Health, Watch};
 
 use super::budget::{Progress, number, over_seeds};
@@ -48,6 +49,14 @@ fn every_failing_call_is_survived_or_stops_the_writer() {
     let seconds = started.elapsed().as_secs_f64();
     let cases = cases.load(Ordering::Relaxed);
     println!("io-errors: {cases} cases, {} operations on {bases} stores, {seconds:.1} s", CASES.len());
+}
+
+/// Fails the syncs of a put, under a bug that is planted for it.
+pub(crate) fn search(seed: u64, bug: Bug) -> Result<(), String> {
+    plant(Some(bug));
+    let found = product(seed, &CASES[0], FaultKind::SyncLosesData);
+    plant(None);
+    found.map(drop)
 }
 
 /// An operation of the catalogue.

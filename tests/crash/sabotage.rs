@@ -1,11 +1,13 @@
-//! The suite can fail: a disk that skips the syncs of one site must be caught within a small budget.
+//! The suite can fail: a disk that skips the syncs of one site, and a bug planted in the engine, must each be caught
+//! within a small budget.
 
 use etclite::io::IoSite;
 use etclite::io::sim::SimDisk;
+use etclite::sabotage::{Bug, plant};
 
 use super::enumerate::{Tally, enumerate};
-use super::nested;
 use super::workload::run;
+use super::{corrupt, faults, nested};
 
 /// Workloads that a sabotage may take to be caught.
 const WORKLOADS: u64 = 40;
@@ -23,6 +25,51 @@ fn skipped(site: IoSite) -> String {
 fn skipped_in_recovery(site: IoSite) -> String {
     let skip = |disk: &SimDisk| disk.skip_syncs(site);
     caught(|seed| nested::search(seed, &Tally::default(), &Tally::default(), &skip))
+}
+
+/// A bug in what leads up to the crash; recovery is sound.
+fn planted(bug: Bug) {
+    caught(|seed| {
+        plant(Some(bug));
+        let trace = run(seed, |_| ());
+        plant(None);
+        enumerate(&trace, &Tally::default(), 500, &mut |_| {})
+    });
+}
+
+#[test]
+fn s3_reply_before_sync() {
+    planted(Bug::ReplyBeforeSync);
+}
+
+#[test]
+fn s4_visible_before_sync() {
+    caught(|seed| faults::search(seed, Bug::VisibleBeforeSync));
+}
+
+#[test]
+fn s5_edit_before_run_sync() {
+    planted(Bug::EditBeforeRunSync);
+}
+
+#[test]
+fn s6_segment_removed_early() {
+    planted(Bug::SegmentRemovedEarly);
+}
+
+#[test]
+fn s7_checkpoint_apart() {
+    planted(Bug::CheckpointApart);
+}
+
+#[test]
+fn s10_any_bad_frame_ends() {
+    caught(|seed| corrupt::search(seed, Bug::AnyBadFrameEnds));
+}
+
+#[test]
+fn s11_sync_retried() {
+    caught(|seed| faults::search(seed, Bug::SyncRetried));
 }
 
 #[test]
