@@ -80,6 +80,12 @@ impl Background {
         self.changed.notify_all();
     }
 
+    fn end(&self, jobs: &mut Jobs, job: Job) {
+        jobs.running[job as usize] = None;
+        jobs.again[job as usize] = false;
+        self.changed.notify_all();
+    }
+
     fn succeeded(&self) {
         self.jobs.lock().error = None;
         self.changed.notify_all();
@@ -110,7 +116,7 @@ impl Engine {
                 drop(jobs);
                 // Told by `health` alone: the commit mutex may be held.
                 self.background.failed(Error::io("start a thread", "", error));
-                self.end_job(job);
+                self.background.end(&mut self.background.jobs.lock(), job);
             }
         }
     }
@@ -139,20 +145,13 @@ impl Engine {
             let guard = JobGuard { engine: self, job };
             self.work(job);
             std::mem::forget(guard);
+            // Looking whether there is more and ending are one step: a kick in between would be lost.
             let mut jobs = self.background.jobs.lock();
             if !jobs.again[job as usize] || jobs.stopping {
-                drop(jobs);
-                return self.end_job(job);
+                return self.background.end(&mut jobs, job);
             }
             jobs.again[job as usize] = false;
         }
-    }
-
-    fn end_job(&self, job: Job) {
-        let mut jobs = self.background.jobs.lock();
-        jobs.running[job as usize] = None;
-        jobs.again[job as usize] = false;
-        self.background.changed.notify_all();
     }
 
     /// Does a job until it has no more work, or fails.
@@ -342,6 +341,7 @@ struct JobGuard<'e> {
 impl Drop for JobGuard<'_> {
     fn drop(&mut self) {
         self.engine.set_poison(Error::Poisoned);
-        self.engine.end_job(self.job);
+        let background = &self.engine.background;
+        background.end(&mut background.jobs.lock(), self.job);
     }
 }

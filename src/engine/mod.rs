@@ -51,6 +51,7 @@ use crate::kv::{LeaseId, Revision};
 use crate::lease::Lessor;
 use crate::log::{Frame, Log};
 use crate::memtable::Memtable;
+use crate::op::{Op, Txn};
 use crate::options::{Durability, LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
@@ -219,14 +220,15 @@ impl Engine {
             // A refusal, too, must not tell of what a crash could take back.
             Err(error) => return self.after_publication(core, Err(error)),
         };
-        if outcome.changes.is_empty() {
-            return self.after_publication(core, Ok(outcome.response));
-        }
+        // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09).
         if grows(command)
             && let Err(full) = self.check_quota(&version, payload.len())
         {
             let weighed = self.compact_revision().get() <= self.weighed.load(Ordering::Acquire);
             return if weighed { Err(full) } else { Ok(Ordered::Obstacle(Obstacle::Weight)) };
+        }
+        if outcome.changes.is_empty() {
+            return self.after_publication(core, Ok(outcome.response));
         }
         if let Err(obstacle) = self.reserve(&mut core, &outcome.changes, payload.len()) {
             return Ok(Ordered::Obstacle(obstacle));
@@ -346,8 +348,7 @@ impl Engine {
     /// may depend on how far background work has come (CP-05).
     fn weigh(&self) -> Result<()> {
         let compacted = self.compact_revision().get();
-        self.reclaim()
-            .map_err(|error| if error.is_no_space() { Error::Full { what: "disk", max: 0 } } else { error })?;
+        self.reclaim()?;
         self.weighed.fetch_max(compacted, Ordering::AcqRel);
         Ok(())
     }
@@ -452,11 +453,11 @@ fn grows(command: &Command) -> bool {
     }
 }
 
-fn has_put(txn: &crate::op::Txn) -> bool {
+fn has_put(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|op| match op {
-        crate::op::Op::Put(_) => true,
-        crate::op::Op::Txn(nested) => has_put(nested),
-        crate::op::Op::Delete(_) | crate::op::Op::Range(_) => false,
+        Op::Put(_) => true,
+        Op::Txn(nested) => has_put(nested),
+        Op::Delete(_) | Op::Range(_) => false,
     })
 }
 

@@ -212,6 +212,8 @@ fn cp_08_quota() {
         assert!(matches!(store.db.grant(ms(1_000)), Err(Error::Full { .. })));
         let with_put = store.db.txn().when([]).then([delete("k1")]).or_else([Put::new("k1", &value)]).commit();
         assert!(matches!(with_put, Err(Error::Full { .. })));
+        let changes_nothing = store.db.txn().when([]).then([delete("absent")]).or_else([Put::new("k1", "")]).commit();
+        assert!(matches!(changes_nothing, Err(Error::Full { .. })));
         assert_eq!(store.db.revision(), revision);
         store.txn(vec![delete("k1")]);
         store.delete("k2");
