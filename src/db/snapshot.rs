@@ -119,7 +119,7 @@ impl RangeIter {
     }
 
     fn step(&mut self) -> Result<Option<KeyValue>> {
-        self.engine.check_closed()?;
+        self.engine.check_open()?;
         let scan = match &mut self.source {
             Keys::Done => return Ok(None),
             Keys::Sorted(sorted) => return Ok(sorted.next()),

@@ -46,6 +46,7 @@ use crate::engine::command::{Command, Kind, Stamp};
 use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
 use crate::engine::state::{Changes, Lease, State};
 use crate::error::{Error, Result};
+use crate::io::thread::{forks, process_id};
 use crate::io::{Clock, Disk, DiskLock, Now};
 use crate::kv::{LeaseId, Revision};
 use crate::lease::Lessor;
@@ -88,8 +89,9 @@ pub(crate) struct Engine {
     poison: Mutex<Option<Error>>,
     poisoned: AtomicBool,
     closed: AtomicBool,
-    /// The process that opened the store.
+    /// The process that opened the store, and how many forks it had behind it.
     pid: u32,
+    forks: u64,
     lock: Mutex<Option<DiskLock>>,
     /// The revision that the last open recovered.
     pub(crate) recovered_revision: AtomicU64,
@@ -425,18 +427,15 @@ impl Engine {
 
     /// Refuses calls on a closed store, and through a handle that was inherited by a fork.
     pub(crate) fn check_open(&self) -> Result<()> {
-        self.check_fork()?;
-        self.check_closed()
-    }
-
-    /// As `check_open` for the shortest reads, which a look at the process id would slow by a half.
-    pub(crate) fn check_closed(&self) -> Result<()> {
+        if self.forks != forks() {
+            return Err(Error::Forked);
+        }
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// Whether this handle came through a fork: then it must touch neither files nor locks.
+    /// As `check_open`, for what touches files or locks: whatever made the process what it is.
     fn check_fork(&self) -> Result<()> {
-        if self.pid == crate::io::thread::process_id() { Ok(()) } else { Err(Error::Forked) }
+        if self.forks == forks() && self.pid == process_id() { Ok(()) } else { Err(Error::Forked) }
     }
 
     fn arc(&self) -> Option<Arc<Engine>> {

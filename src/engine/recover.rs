@@ -293,6 +293,7 @@ impl Opening {
                 poisoned: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 pid: crate::io::thread::process_id(),
+                forks: crate::io::thread::forks(),
                 lock: Mutex::new(Some(self.lock)),
                 recovered_revision: AtomicU64::new(state.revision),
                 first_run,

@@ -57,7 +57,7 @@ impl Engine {
     /// The key's live version at the visible revision: the shortest way through the read path.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<KeyValue>> {
         check_key(key)?;
-        self.check_closed()?;
+        self.check_open()?;
         let mut stored = smallvec::SmallVec::<[u8; 128]>::with_capacity(key.len() + 1);
         stored.push(SPACE_USER);
         stored.extend_from_slice(key);

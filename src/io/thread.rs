@@ -14,6 +14,8 @@ pub(crate) fn pause(time: std::time::Duration) {
     std::thread::sleep(time);
 }
 
+pub(crate) use super::sys::forks;
+
 /// The id of this process.
 pub(crate) fn process_id() -> u32 {
     std::process::id()

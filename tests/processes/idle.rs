@@ -116,8 +116,8 @@ pub(crate) fn mixed_load_leaks_nothing() -> Outcome {
         assert!(counters.descriptors.abs_diff(quiet[1].descriptors) <= 2, "{counters:?} after {:?}", quiet[1]);
         assert!(counters.disk <= QUIET_BYTES_MAX, "{counters:?}");
     }
-    // One thread a job, and what merging and retiring has in hand.
-    assert!(max(|c| c.threads, &busy) <= 6, "more threads than jobs");
+    // The main thread and one a job; of each job one more may be on its way out.
+    assert!(max(|c| c.threads, &busy) <= 11, "more threads than jobs");
     assert!(max(|c| c.descriptors, &busy) <= quiet[1].descriptors + 24, "descriptors pile up");
     assert!(max(|c| c.disk, &busy) <= BUSY_BYTES_MAX, "the disk fills");
     assert!(max(|c| c.rss_kib, &busy) <= 256 << 10, "memory grows");
