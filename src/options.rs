@@ -83,6 +83,8 @@ pub(crate) struct Tuning {
     pub(crate) spare: bool,
     pub(crate) memtable_bytes: usize,
     pub(crate) merge_runs: usize,
+    /// The largest run that is made of others; a run has a limit of its own at twice the default.
+    pub(crate) merge_bytes_max: u64,
     pub(crate) use_map: bool,
     /// Flush, merge, expiry and the like are done by `Db::step`, not by threads.
     pub(crate) manual: bool,
@@ -114,6 +116,7 @@ impl Default for Options {
                 spare: true,
                 memtable_bytes: 32 << 20,
                 merge_runs: 4,
+                merge_bytes_max: 16 << 30,
                 use_map: true,
                 manual: false,
                 clock: None,

@@ -51,6 +51,12 @@ pub fn with_knobs(mut options: Options, knobs: Knobs) -> Options {
     options
 }
 
+/// The options with this limit of the bytes of runs that are merged into one.
+pub fn with_merge_bytes_max(mut options: Options, bytes: u64) -> Options {
+    options.tuning.merge_bytes_max = bytes;
+    options
+}
+
 /// Opens a store on any disk and clock.
 pub fn open_on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, options: Options) -> Result<Db> {
     Db::open_on(disk, clock, options)

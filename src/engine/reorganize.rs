@@ -144,7 +144,7 @@ impl Engine {
         let version = self.version.load_full();
         let compacted = writer.catalog.checkpoint().compact_revision.unwrap_or(0);
         let count = if all { version.runs.len() } else { self.merge_count(&version.runs, compacted) };
-        let count = within_limits(&version.runs, count);
+        let count = within_limits(&version.runs[..count], self.options.tuning.merge_bytes_max);
         // A run alone is worth it only if a compaction has come since it was written.
         if count == 0 || (count == 1 && version.runs[0].info.compacted >= compacted) {
             return Ok(false);
@@ -227,18 +227,15 @@ fn is_garbage(run: &Run, compacted: u64) -> bool {
     run.info.compacted < compacted && superseded.is_some_and(|(_, count)| *count * 10 > run.info.entries * 3)
 }
 
-/// How many of the `count` newest runs fit into one.
-fn within_limits(runs: &[Arc<Run>], count: usize) -> usize {
+/// How many of the newest runs fit into one of so many bytes.
+fn within_limits(runs: &[Arc<Run>], bytes_max: u64) -> usize {
     let mut bytes = 0;
     let fits = |run: &&Arc<Run>| {
         bytes += run.info.len;
-        bytes <= MERGE_BYTES_MAX
+        bytes <= bytes_max
     };
-    runs[..count].iter().take_while(fits).count()
+    runs.iter().take_while(fits).count()
 }
-
-/// The largest run that is made of others; a run has a limit of its own at twice that.
-const MERGE_BYTES_MAX: u64 = 16 << 30;
 
 impl Writer {
     /// Refuses maintenance once the files are given back.
