@@ -156,3 +156,34 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// The revision of a poisoned store was looked at, then a flush put a newer one into a run, then the runs were looked
+    /// at: the backup held more than its revision said.
+    #[test]
+    fn a_backup_of_a_poisoned_store_holds_nothing_above_its_revision() {
+        let db = Options::new().in_memory().expect("a store in memory opens");
+        for key in ["a", "b"] {
+            db.put(key, "1").expect("a put in memory");
+        }
+        db.flush().expect("a flush in memory");
+        let engine = db.engine().clone();
+        // As the moment looks in which the leader has not moved the revision yet, and what it wrote is in a run.
+        engine.commit.set_published(engine.published_index() - 1);
+        engine.visible.store(2, Ordering::Release);
+        engine.set_poison(Error::Poisoned);
+        let (pinned, taken) = mpsc::channel();
+        let pinning = engine.clone();
+        std::thread::spawn(move || pinned.send(pinning.pin().map(|pinned| pinned.revision)));
+        let early = taken.recv_timeout(Duration::from_millis(100));
+        assert!(early.is_err(), "revision 2, and runs up to 3: {early:?}");
+        engine.visible.store(3, Ordering::Release);
+        assert!(matches!(taken.recv(), Ok(Ok(3))));
+    }
+}

@@ -392,3 +392,26 @@ impl Drop for Turn<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::command::Kind;
+    use crate::op::{Put, PutOptions};
+    use crate::options::Options;
+
+    /// Who found the open frame full published it without a sync. Here nobody waits for anything: whatever is published
+    /// was published for the sake of a full frame.
+    #[test]
+    fn a_full_frame_is_published_as_durable_as_any() {
+        let mut options = Options::new();
+        options.tuning.segment_bytes = 64 << 10;
+        options.request_bytes_max = 32 << 10;
+        let db = options.in_memory().expect("a store in memory opens");
+        let engine = db.engine();
+        for _ in 0..20 {
+            engine.order(Kind::Put(Put::with(b"a", &[0; 10_000], PutOptions::new()))).expect("a put is ordered");
+            assert!(engine.synced_revision() >= engine.revision());
+        }
+        assert!(engine.revision().get() > 2, "frames were full");
+    }
+}

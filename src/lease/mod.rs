@@ -232,6 +232,23 @@ mod tests {
         assert!(lessor.due(4 * S).is_empty());
     }
 
+    /// A lease was kept alive, revoked, and its id granted again before the mark of the renewal was durable: the mark is
+    /// not the new grant's, whose own first renewal would else never be written down.
+    #[test]
+    fn a_mark_is_of_one_grant() {
+        let lessor = Lessor::default();
+        let id = LeaseId::new(1);
+        lessor.start(id, 3 * S, 3 * S);
+        let Renewal::Renewed { grant: old, .. } = lessor.renew(id, || S) else { panic!("it lives") };
+        lessor.end(id);
+        assert!(!lessor.mark(id, old));
+        lessor.start(id, 5 * S, 6 * S);
+        assert!(!lessor.mark(id, old));
+        let Renewal::Renewed { ttl, mark, grant } = lessor.renew(id, || 2 * S) else { panic!("it lives") };
+        assert!(mark && grant != old && ttl == 5 * S);
+        assert!(lessor.mark(id, grant));
+    }
+
     #[test]
     fn a_restart_never_refreshes_and_never_ends_early() {
         assert_eq!(remaining_at_open(1000, 600, false, 100), (500, 0));
