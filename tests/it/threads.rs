@@ -1,0 +1,276 @@
+//! Bugs of ours that a review found, one small test each, on real threads over a simulated disk: with handshakes where
+//! one order is meant, and many rounds where any is. A thread that never comes back fails its test by time.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use etclite::io::fs::SystemClock;
+use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk};
+use etclite::io::{Disk, IoSite};
+use etclite::testing::{Knobs, expire, open_on, with_knobs};
+use etclite::{Db, Error, Health, LogEvent, Options, PutOptions};
+
+use super::gate::{GateDisk, LONG};
+use super::rig::{ROOMY, TINY, drain, ids, ms, open_image, open_sim, open_threaded};
+
+/// Small segments, and memtables that take everything: what was written stays in the log.
+const ALL_IN_LOG: Knobs = Knobs { memtable_bytes: 4 << 20, ..TINY };
+
+const SYSTEM_TIME: fn() -> Arc<SystemClock> = || Arc::new(SystemClock::new());
+
+fn fault(site: IoSite) -> Fault {
+    Fault { site: Some(site), nth: 1, kind: FaultKind::Eio, forever: false }
+}
+
+/// A writer that found the open frame full handed it to the system and published it, unsynced: the writers in it were
+/// answered, and a power cut took back what they had been told.
+#[test]
+fn a_full_frame_is_synced_before_it_is_answered() {
+    let disk = SimDisk::new();
+    let db = open_threaded(&disk, Knobs { segment_bytes: 64 << 10, ..ROOMY });
+    let answered = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for worker in 0..8 {
+            let (db, disk, answered) = (&db, &disk, &answered);
+            scope.spawn(move || {
+                for round in 0..100 {
+                    // A frame takes half a segment: two of these, not three.
+                    let revision = db.put(format!("k{worker}"), vec![round; 14_000]).unwrap().revision;
+                    let position = disk.position();
+                    let synced = db.stats().synced_revision;
+                    assert!(synced >= revision, "{revision} was answered, {synced} is synced");
+                    answered.lock().unwrap().push((position, revision));
+                }
+            });
+        }
+    });
+    let record = disk.record();
+    for (position, revision) in answered.into_inner().unwrap().into_iter().step_by(40) {
+        let db = open_image(record.durable_at(position), &SimClock::new(1), ROOMY).unwrap();
+        assert!(db.revision() >= revision, "{revision} was answered, a power cut leaves {}", db.revision());
+    }
+}
+
+/// Threads began to flush, to commit and to end leases while the log was still being replayed: they ordered and published
+/// in the middle of it.
+#[test]
+fn nothing_works_in_the_background_during_replay() {
+    let disk = SimDisk::new();
+    let options = with_knobs(Options::new(), ALL_IN_LOG);
+    let db = open_on(Arc::new(disk.clone()), SYSTEM_TIME(), options).unwrap();
+    db.grant_with_id(7, ms(1)).unwrap();
+    db.put_with("leased", "1", PutOptions::new().lease(7)).unwrap();
+    db.grant_with_id(8, ms(1_000_000)).unwrap();
+    for i in 0..60 {
+        db.put(format!("k{}", i % 10), "x".repeat(200)).unwrap();
+    }
+    let (revision, hash) = (db.revision(), db.hash(0).unwrap().hash);
+    let image = disk.image();
+    for _ in 0..50 {
+        // Memtables are closed and flushed all the way.
+        let db = open_threaded(&SimDisk::from_image(image.clone()), TINY);
+        assert_eq!(db.stats().recovered_revision, revision);
+        assert_eq!(db.hash(revision).unwrap().hash, hash);
+        let mut watch = db.watch("leased").from(revision + 1).start().unwrap();
+        let ended = watch.next_timeout(LONG).unwrap().expect("the lease ends");
+        assert_eq!((ended.revision(), ended.events().len()), (revision + 1, 1));
+        assert_eq!((ids(&db), db.revision()), (vec![8], revision + 1));
+        db.close().unwrap();
+    }
+}
+
+/// An open that failed late had started threads: they kept the store, and its lock, of a handle that nobody had.
+#[test]
+fn a_failed_open_leaves_no_thread_and_no_lock() {
+    let disk = SimDisk::new();
+    let db = open_sim(&disk, &SimClock::new(1), ALL_IN_LOG);
+    db.grant_with_id(7, ms(1_000_000)).unwrap();
+    db.flush().unwrap();
+    db.grant_with_id(8, ms(1_000_000)).unwrap();
+    for i in 0..60 {
+        db.put(format!("k{}", i % 10), "x".repeat(200)).unwrap();
+    }
+    let image = disk.image();
+    let options = with_knobs(Options::new(), Knobs { manual: false, ..TINY });
+    let (mut failed, mut opened, mut nth) = (0, 0, 0);
+    while opened < 30 {
+        nth += 1;
+        let disk = Arc::new(SimDisk::from_image(image.clone()));
+        disk.fail(Fault { site: None, nth, kind: FaultKind::Eio, forever: false });
+        match open_on(disk.clone(), Arc::new(SimClock::new(2)), options.clone()) {
+            Ok(db) => {
+                opened += 1;
+                drop(db.close());
+            }
+            Err(error) => {
+                failed += 1;
+                assert_eq!(Arc::strong_count(&disk), 1, "call {nth}, {error}: somebody still has the store");
+                assert!(disk.lock(true).is_ok(), "call {nth}, {error}: the lock is still held");
+            }
+        }
+    }
+    assert!(failed > 50, "{failed}");
+}
+
+/// A keep-alive waited for the end of its lease; the sync of that end failed, it was never published, and the keep-alive
+/// waited for ever.
+#[test]
+fn a_keep_alive_that_waits_for_an_end_hears_of_poison() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let gated = GateDisk::new(&disk, IoSite::LogSync);
+    let gate = gated.gate();
+    let db = open_on(Arc::new(gated), Arc::new(clock.clone()), with_knobs(Options::new(), ROOMY)).unwrap();
+    let lease = db.grant_with_id(7, ms(10)).unwrap();
+    lease.keep_alive().unwrap();
+    clock.advance(ms(10));
+    disk.fail(fault(IoSite::LogSync));
+    gate.shut();
+    let (answer, answered) = mpsc::channel();
+    let ending = thread::spawn({
+        let db = db.clone();
+        move || expire(&db)
+    });
+    gate.await_call();
+    thread::spawn(move || answer.send(lease.keep_alive()));
+    gate.open();
+    assert!(ending.join().unwrap().is_err());
+    let kept = answered.recv_timeout(LONG).expect("the keep-alive comes back");
+    assert!(matches!(kept, Err(Error::Poisoned)), "{kept:?}");
+}
+
+/// The log hook hears of poison on the thread that met it. Closing the store there waited for all threads to end, that
+/// one too.
+#[test]
+fn the_log_hook_closes_the_store_on_a_background_thread() {
+    let disk = SimDisk::new();
+    let slot: Arc<Mutex<Option<Db>>> = Arc::default();
+    let (closed, told) = mpsc::channel();
+    let hook = {
+        let slot = slot.clone();
+        move |event: &LogEvent| {
+            let db = slot.lock().unwrap().take();
+            if let (LogEvent::Poisoned(_), Some(db)) = (event, db) {
+                closed.send((thread::current().id(), db.close().is_ok())).unwrap();
+            }
+        }
+    };
+    let options = with_knobs(Options::new().log_hook(hook), Knobs { manual: false, ..TINY });
+    let db = open_on(Arc::new(disk.clone()), SYSTEM_TIME(), options).unwrap();
+    *slot.lock().unwrap() = Some(db.clone());
+    db.grant_with_id(7, ms(1_000_000)).unwrap();
+    disk.fail(fault(IoSite::RunSync));
+    let mut answered = db.revision();
+    let error = loop {
+        match db.put("a", "x".repeat(200)) {
+            Ok(response) => answered = response.revision,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Poisoned | Error::Closed | Error::Indeterminate), "{error}");
+    let (by, fine) = told.recv_timeout(LONG).expect("close returns");
+    assert!(fine && by != thread::current().id());
+    assert!(matches!(db.put("a", "1"), Err(Error::Closed)) && matches!(db.get("a"), Err(Error::Closed)));
+    assert!(matches!(db.health(), Health::Closed));
+    // Nothing of it holds the lock.
+    let db = open_threaded(&disk, TINY);
+    assert!(db.revision() >= answered && ids(&db) == [7]);
+}
+
+/// Writers that wait for a flush on a full disk: the flush failed once, and told one of them.
+#[test]
+fn every_writer_that_waits_for_a_flush_is_told_of_a_full_disk() {
+    let disk = SimDisk::new();
+    let knobs = Knobs { manual: false, segment_bytes: 4 << 20, fill_bytes: 1 << 20, ..TINY };
+    let options = with_knobs(Options::new(), knobs).write_timeout(LONG);
+    let db = open_on(Arc::new(disk.clone()), SYSTEM_TIME(), options.clone()).unwrap();
+    for round in 0..10 {
+        disk.set_capacity(Some(disk.used()));
+        let full = thread::scope(|scope| {
+            let write_until_full = || {
+                loop {
+                    if let Err(error) = db.put("a", vec![round; 200]) {
+                        break error;
+                    }
+                }
+            };
+            let writers: Vec<_> = (0..4).map(|_| scope.spawn(write_until_full)).collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(full.iter().all(|error| matches!(error, Error::Full { what: "disk", .. })), "{full:?}");
+        assert!(matches!(db.health(), Health::Degraded(_)), "{:?}", db.health());
+        disk.set_capacity(None);
+        db.put("b", "there is room").unwrap();
+        db.flush().unwrap();
+    }
+    let revision = db.revision();
+    db.close().unwrap();
+    assert_eq!(open_on(Arc::new(disk), SYSTEM_TIME(), options).unwrap().revision(), revision);
+}
+
+/// A flush that takes for ever: `write_timeout` is what a writer waits, and nothing of it was written.
+#[test]
+fn a_writer_waits_for_a_flush_no_longer_than_it_may() {
+    let disk = SimDisk::new();
+    let gated = GateDisk::new(&disk, IoSite::RunSync);
+    let gate = gated.gate();
+    let options = with_knobs(Options::new(), Knobs { manual: false, ..TINY }).write_timeout(ms(20));
+    let db = open_on(Arc::new(gated), SYSTEM_TIME(), options).unwrap();
+    gate.shut();
+    let (mut answered, started) = (db.revision(), std::time::Instant::now());
+    let error = loop {
+        match db.put("a", "x".repeat(200)) {
+            Ok(response) => answered = response.revision,
+            Err(error) => break error,
+        }
+    };
+    gate.await_call();
+    assert!(matches!(error, Error::Timeout), "{error}");
+    assert!(started.elapsed() < LONG && db.revision() == answered);
+    gate.open();
+    while let Err(error) = db.put("a", "there is room") {
+        assert!(matches!(error, Error::Timeout), "{error}");
+    }
+    assert_eq!(db.revision(), answered + 1);
+}
+
+/// `check` read the log while it was written, and the catalog while it was edited: it found damage where there was none.
+#[test]
+fn a_check_among_writers_finds_nothing() {
+    let disk = SimDisk::new();
+    let db = open_threaded(&disk, TINY);
+    db.grant_with_id(7, ms(1_000_000)).unwrap();
+    let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut watch = db.watch("never").start().unwrap();
+    thread::scope(|scope| {
+        for worker in 0..3 {
+            let (db, stop, written) = (&db, &stop, &written);
+            scope.spawn(move || {
+                for i in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let lease = PutOptions::new().lease(if i % 3 == 0 { 7 } else { 0 });
+                    let revision =
+                        db.put_with(format!("k{worker}/{}", i % 9), vec![b'x'; 150], lease).unwrap().revision;
+                    if worker == 0 && i % 50 == 49 {
+                        db.compact(revision - 20).unwrap();
+                    }
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..200 {
+            let report = db.check();
+            if !report.as_ref().is_ok_and(etclite::CheckReport::is_clean) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            let report = report.unwrap();
+            assert!(report.is_clean(), "{report:?}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(written.into_inner() > 200);
+    assert!(drain(&mut watch).unwrap().is_empty());
+    db.close().unwrap();
+}
