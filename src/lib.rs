@@ -21,11 +21,16 @@
 //! |---|---|
 //! | `db` | [`Db`]: every public verb, each a few lines |
 //! | `kv`, `op`, [`error`], `options` | the vocabulary: values, requests, errors, knobs |
-//! | `engine` | the write path, from order to reply; `engine/apply.rs` is the state machine, `engine/commit.rs` the group commit, `engine/recover.rs` the opening, `engine/history.rs` what watches read |
-//! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/catalog.rs` names what is live |
-//! | `log` | what was ordered, made durable frame by frame |
-//! | `watch`, `lease` | who is told of changes; when leases end |
+//! | `engine` | the write path, from order to reply; `engine/apply.rs` is the state machine, `engine/commit.rs` the group commit, `engine/recover.rs` the opening, `engine/history.rs` what watches read, `engine/reorganize.rs` flush and merge |
+//! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/merge.rs` is where deleted and compacted history disappears, `store/catalog.rs` names what is live |
+//! | `log` | what was ordered, made durable frame by frame; `log/record.rs` is the format, `log/scan.rs` tells a torn tail from lost data |
+//! | `watch`, `lease` | who is told of changes, and from where; when leases end, and why never early |
+//! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
+//! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
+//!
+//! Ids such as TX-10 in comments and in the names of tests are rules of behaviour, one each: the tests named `tx_10_..`
+//! say what it demands. "Differs from etcd:" marks each place where a program that knows etcd may be surprised.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types))]
 

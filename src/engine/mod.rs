@@ -1,17 +1,30 @@
 //! The engine: one write path and one read path.
 //!
 //! ```text
-//! order    order()        the caller, under the commit mutex: evaluate on the head, number, append to the open frame,
-//!                         insert into the memtable above the visible revision
-//! sync     commit.rs      one leader at a time, in its caller's thread: write the frame, sync it
-//! publish  publish()      the visible revision moves; watchers, lease deadlines and waiting callers learn of it
+//! order    order()              the caller, under the commit mutex: evaluate on the head, number, append to the open
+//!                               frame, insert into the memtable above the visible revision
+//! sync     commit.rs, lead()    one leader at a time, in its caller's thread: write the frame, sync it
+//! publish  commit.rs, publish() the visible revision moves; watchers, lease deadlines and waiting callers learn of it
 //! reply    submit()
 //! ```
 //! Everything is durable before it is visible. A command that changes nothing is not logged; its answer waits until
 //! what it saw is published.
 //!
-//! Locks, in order: the commit mutex (`core`), the version edit lock, the catalog's, the log's own, the hub's, the
-//! lessor's, a memtable's. Background jobs take none of them across I/O but the catalog's.
+//! | file | what |
+//! |---|---|
+//! | `check.rs`, `command.rs`, `apply.rs`, `state.rs`, `query.rs` | a request on its way: its shape, its encoding, what it changes, and what a range answers |
+//! | `commit.rs` | group commit and publication |
+//! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
+//! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
+//! | `leases.rs` | the lease verbs, and expiry |
+//! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
+//! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs` | hash, stats and health; `Db::check`; dumps; copies |
+//!
+//! **Locks**, in order. Of maintenance, held across I/O: `flushing`, `merging`, the preparing lock of `background.rs`,
+//! `editing`. Of a leader, held across its write and sync: the buffer of `commit.rs`. Then the commit mutex (`core`),
+//! under which evaluation may read runs but nothing is written, and inside it: the version edit lock, the jobs of
+//! `background.rs`, the catalog's contents, the log's state, the hub's, the lessor's, a memtable's. The lock under
+//! which the catalog edits its file comes after `editing`.
 
 pub(crate) mod apply;
 mod background;
@@ -66,7 +79,8 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,
-    /// The commit mutex: who holds it orders commands. First in the lock order; never held during I/O of the log.
+    /// The commit mutex: who holds it orders commands. Never held during I/O of the log; its place in the lock order is
+    /// in the module's text.
     core: Mutex<Core>,
     commit: Commit,
     version: ArcSwap<Version>,

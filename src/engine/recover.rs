@@ -3,13 +3,16 @@
 //! 1. The catalog is verified and says what is live. Its checkpoint is the place from which commands are applied again,
 //!    one by one, by the same `evaluate` that first applied them.
 //! 2. The log is read up to the first frame that fails. Whether that is a tear, to be ignored, or the loss of something
-//!    promised, which refuses to open, is `log/scan.rs`'s to say.
+//!    promised, which refuses to open, is `log/scan.rs`'s to say: if a later frame tells that the missing one was synced,
+//!    it is lost.
 //! 3. Frames that nothing proves durable may exist in the page cache alone, as after a kill or a failed sync. They are
-//!    copied into a new segment and synced there before anything is served. The new segment is `incoming` until then, so
-//!    a crash in between leaves everything as it was. The log goes on in the new segment, never behind a tear.
-//! 4. Files that the catalog does not name go last.
+//!    copied into a new segment and synced there (`log/start.rs`) before anything is served. The new segment is
+//!    `incoming` until then, so a crash in between leaves everything as it was. The log goes on in the new segment,
+//!    never behind a tear.
+//! 4. The entries above the checkpoint are applied (`replay`), then leases get their deadlines (`serve`).
+//! 5. Files that the catalog does not name go last.
 //!
-//! A read-only open does 1 and 2 in memory and writes nothing.
+//! A read-only open does 1, 2 and 4 in memory and writes nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
