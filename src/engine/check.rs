@@ -1,4 +1,5 @@
 //! What is wrong with a request by its shape alone, found before it is ordered: empty keys, budgets, duplicate keys.
+//! `Db::check`, which looks for damage, is in `verify.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Looking at a store: hashes, statistics, health, and what `check` verifies.
+//! Looking at a store: hashes, statistics, health. `Db::check` is in `verify.rs`.
 
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,9 @@ use crate::store::merge::{KeyRetention, Retention, Source};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashResponse {
     /// CRC-32 of the retained history in a canonical encoding. Equal stores have equal hashes, whatever space has been
-    /// reclaimed; the number is not comparable with a real etcd's.
+    /// reclaimed.
+    ///
+    /// Differs from etcd: `HashKVResponse.hash` is a CRC-32C over etcd's own encoding, so the numbers never compare.
     pub hash: u32,
     /// The revision that it is of.
     pub hash_revision: Revision,

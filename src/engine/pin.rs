@@ -1,8 +1,8 @@
 //! Snapshot handles: read views that are counted, and ended when they grow too old.
 //!
-//! A handle pins the memtables and runs of its `Version` for as long as it lives. `Options::max_snapshot_age` bounds what
-//! a forgotten one costs: too old a view is dropped, at its next use or when memtables and runs change, and its handle
-//! answers `Compacted`.
+//! A handle pins the memtables and runs of its `Version` for as long as it lives. `Options::max_snapshot_age` bounds
+//! what a forgotten one costs: too old a view is dropped, at its next use or when memtables and runs change, and its
+//! handle answers `Compacted`.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

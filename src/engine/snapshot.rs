@@ -1,4 +1,5 @@
-//! Reads: at the visible revision, at a past one, and over a snapshot that pins what it reads.
+//! Reads: at the visible revision, at a past one, and over a view that pins what it reads. Handles that hold such a view
+//! for long are in `pin.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

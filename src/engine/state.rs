@@ -21,7 +21,7 @@ pub(crate) struct State {
     /// Below it no read is answered; `None` while nothing was compacted.
     pub(crate) compact_revision: Option<u64>,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
-    /// How many keys one command may change; part of the state, so that replay decides as the first run did.
+    /// How many keys a command may change when it is ordered. Replay lifts it: what was logged had been let through.
     pub(crate) command_changes_max: usize,
 }
 

@@ -33,7 +33,8 @@ impl FileMap {
     pub(super) fn new(file: &File, id: FileId, len: usize) -> io::Result<FileMap> {
         let entry = Entry::new(id);
         // SAFETY: only files that are finished are mapped; the store's lock keeps other processes out, and `Entry`
-        // keeps this one from shortening the file. A foreign program that cuts it is what `Options::pread` is for.
+        // keeps this one from shortening the file. Against a foreign program that cuts it nothing here helps: files are
+        // private to their owner, and the README says that they are nobody else's to write.
         let map = unsafe { MmapOptions::new().len(len).map(file) }?;
         Ok(FileMap(Arc::new(Counted { map, _entry: entry })))
     }

@@ -1,7 +1,7 @@
 //! The lessor: what the orderer knows of leases beside their state. Deadlines, renewals, expiry.
 //!
-//! The state of a lease (`engine/state.rs`) is changed by commands alone. A deadline is not state: it is kept here, on a
-//! clock that counts suspend, and moves without a command when a lease is kept alive. Two rules tie the two together:
+//! The state of a lease (`engine/state.rs`) is changed by commands alone. A deadline is not state: it is kept here, on
+//! a clock that counts suspend, and moves without a command when a lease is kept alive. Two rules tie the two together:
 //!
 //! * The first keep-alive after a grant or an open is answered only once a `LeaseCheckpoint` that marks the lease as
 //!   renewed is durable; from then on a restart gives the full time again, so that it never ends a lease early. Later
@@ -9,7 +9,12 @@
 //! * Expiry looks at the deadline and marks the lease as revoking in one critical section, which keep-alive shares: a
 //!   keep-alive that comes later waits for the end and is told so. The revoke names the renewal epoch it saw.
 //!
-//! Lock order: the lessor's mutex is taken alone or inside publication, never around the commit mutex.
+//! **Never early.** While the store is open, time runs from the publication of a grant or from the last keep-alive, on
+//! the boot clock, which no change of the wall clock moves. Across a restart it runs from a stamp: that of a grant is
+//! rounded up, what is left is rounded up, and a clock that went backward counts as no time. `engine/leases.rs` stamps
+//! grants and what is left at a close; `serve` in `engine/recover.rs` makes deadlines of them again.
+//!
+//! Lock order: the lessor's mutex comes after those of the engine, and nothing is taken inside it.
 
 mod deadline;
 
@@ -25,7 +30,8 @@ use deadline::Deadlines;
 #[derive(Debug, Default)]
 pub(crate) struct Lessor {
     inner: Mutex<Inner>,
-    /// Signalled when a revoke has been published or given up, when the first deadline moves, and at close.
+    /// Signalled when a lease starts, when a revoke has been published or given up, when the store is poisoned, and at
+    /// close. A deadline that a renewal moves is later than before: who waits for it looks again when the old one comes.
     changed: Condvar,
 }
 
@@ -53,9 +59,9 @@ pub(crate) enum Renewal {
     Lapsed,
     /// There is no such lease.
     Missing,
-    /// The store was closed or poisoned, perhaps while it waited.
+    /// The store was closed, perhaps while it waited.
     Closed,
-    /// The store is poisoned: what ends the lease may be on its way, and is never published.
+    /// The store is poisoned, perhaps since it waited: what ends the lease may be on its way, and is never published.
     Poisoned,
 }
 
@@ -190,9 +196,9 @@ impl Lessor {
     }
 }
 
-/// How much of a lease is left when its store opens, and by how much its deadline has passed (CH-05, LE-08). Never early:
-/// a clock that went backward counts as no time at all, and a lease whose owner died while keeping it alive gets its full
-/// time again.
+/// How much of a lease is left when its store opens, and by how much its deadline has passed (CH-05, LE-08). Never
+/// early: a clock that went backward counts as no time at all, and a lease whose owner died while keeping it alive gets
+/// its full time again.
 pub(crate) fn remaining_at_open(ttl_ms: u64, remaining_ms: u64, renewed: bool, elapsed_ms: u64) -> (u64, u64) {
     if renewed {
         (ttl_ms, 0)

@@ -1,7 +1,8 @@
 //! One immutable sorted file: open, get, find a place, read history, verify.
 //!
 //! A run is written once, front to back, by [`crate::store::run_writer`], and is never changed. It is found through the
-//! catalog, whose [`RunInfo`] also says which part of its keys is still to be read from it. Three ways lead into it:
+//! catalog, whose [`RunInfo`] also says which part of its keys is to be read from it; merges take whole runs, so that is
+//! all of them as yet. Three ways lead into it:
 //!
 //! ```text
 //!   get(key)       hash -> newest entry -> older versions follow it         one miss for the bucket, one for the entry
@@ -89,7 +90,7 @@ pub(super) const VERSIONS_WALKED_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunInfo {
     pub(crate) id: u64,
-    /// The lowest key that is to be read from the run: a merge raises it behind what it has taken out.
+    /// The lowest key that is to be read from the run: its own first, or above where a part was taken out.
     pub(crate) first_key: Vec<u8>,
     /// The highest key that is to be read from the run.
     pub(crate) last_key: Vec<u8>,

@@ -4,6 +4,7 @@
 //! finds the watchers that they concern and **marks** each: "there may be something for you from this revision on".
 //! The watcher's own thread then **pulls** the events from history, as many as it wants at a time. So a slow watcher
 //! costs no memory, delays nobody and loses nothing; only a compaction that passes its next unread match ends it.
+//! History is the trait [`History`], which `engine/history.rs` implements over memtables and runs.
 //!
 //! ```text
 //!   publisher                                  the watcher's thread
@@ -59,9 +60,10 @@ pub(crate) trait History: Send + Sync {
 
     /// The events of `range` with `from <= revision <= to`, in the order of (revision, sub).
     ///
-    /// Whole revisions only, at least one, stopping after about `bytes_max` bytes. An event counts its bytes and
-    /// a fixed share, so that a bound in bytes also bounds the number of events and revisions. With `prev_kv` the key before each change is filled in as WA-07 says. `to` is visible, `from` was not compacted
-    /// a moment ago; the caller checks again afterwards.
+    /// Whole revisions only, at least one, stopping after about `bytes_max` bytes. An event counts its bytes and a fixed
+    /// share, so that a bound in bytes also bounds the number of events and revisions. With `prev_kv` the key before
+    /// each change is filled in, unless the revision before it is compacted (WA-07). `to` is visible, `from` was not
+    /// compacted a moment ago; the caller checks again afterwards.
     fn events(&self, range: &KeyRange, from: u64, to: u64, prev_kv: bool, bytes_max: usize) -> Result<Page>;
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Checkpoint {
     pub(crate) index: u64,
     /// The oldest revision that can be read; `None` while nothing was compacted.
     pub(crate) compact_revision: Option<u64>,
-    /// The hash of the state, as the group's members compare it.
+    /// The hash of the state, as a group's members compare it; 0 in a store that is alone.
     pub(crate) state_hash: u64,
     /// The index of the closing frame, or 0 if the store was not closed cleanly.
     pub(crate) closing_frame: u64,
@@ -45,9 +45,9 @@ pub(crate) struct Checkpoint {
 pub(crate) struct RunRow {
     /// Its level; 0 holds what was flushed.
     pub(crate) level: u32,
-    /// Its first key.
+    /// The first key that is to be read from it.
     pub(crate) first_key: Vec<u8>,
-    /// Its last key, inclusive.
+    /// The last key that is to be read from it, inclusive.
     pub(crate) last_key: Vec<u8>,
     /// The lowest revision in it.
     pub(crate) min_revision: u64,
@@ -63,7 +63,7 @@ pub(crate) struct RunRow {
     pub(crate) footer_crc: u32,
     /// History below this revision was left out when it was written.
     pub(crate) compacted: u64,
-    /// Sketch of its garbage: (revision, bytes that a compaction up to it would free).
+    /// Sketch of its garbage: (revision, entries superseded at or below it); see `RunInfo`.
     pub(crate) garbage: Vec<(u64, u64)>,
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct LeaseRow {
     pub(crate) renewal_epoch: u64,
     /// The store's revision when it was granted.
     pub(crate) grant_revision: u64,
-    /// How long its locks stay taken after it expired.
+    /// How long its locks stay taken after it expired; always 0 as yet.
     pub(crate) lock_delay_ms: u64,
 }
 
