@@ -87,7 +87,7 @@ pub enum Error {
     LeaseExists,
     /// The store was closed; nothing was done.
     Closed,
-    /// The watch was cancelled.
+    /// The watch was cancelled; it can be resumed by a new one.
     Canceled,
 
     // Wait, or go elsewhere.
@@ -111,7 +111,8 @@ pub enum Error {
     Indeterminate,
 
     // Stop, reopen or restore.
-    /// The operating system failed an operation. From a write verb the store is then poisoned.
+    /// The operating system failed an operation. Of a write verb nothing was written: one that failed on its way to the
+    /// disk is `Indeterminate`. [`Db::health`](crate::Db::health) says whether the store takes further writes.
     Io {
         /// What was being done.
         what: &'static str,
@@ -120,7 +121,7 @@ pub enum Error {
         /// The system's error.
         source: Arc<io::Error>,
     },
-    /// A file of the store is damaged. What is read is never guessed; restore from a backup, or salvage.
+    /// A file of the store is damaged. What is read is never guessed, and nothing was written; restore from a backup.
     Corrupt {
         /// The file, relative to the store.
         file: PathBuf,
@@ -129,23 +130,25 @@ pub enum Error {
         /// What is wrong there.
         what: &'static str,
     },
-    /// The path holds something that is not an etclite store.
+    /// The path holds something that is not an etclite store; its files were left as they are. Open another path.
     NotADatabase {
         /// The path.
         path: PathBuf,
         /// What is in the way.
         what: &'static str,
     },
-    /// A newer release wrote this store, in a format that this one does not know.
+    /// A newer release wrote this store, in a format that this one does not know; nothing was changed. Open it with
+    /// that release.
     FormatTooNew {
         /// The file.
         file: PathBuf,
         /// Its format number.
         format: u32,
     },
-    /// An earlier write or sync failed, so nothing more is written until the store is reopened; reads go on.
+    /// An earlier write or sync failed, so nothing more is written until the store is reopened, nor was this. Reads of
+    /// keys, snapshots and watches go on; questions about leases, whose end may be under way, are answered with this.
     Poisoned,
-    /// The handle was inherited through a fork; only the process that opened a store may use it.
+    /// The handle was inherited through a fork; only the process that opened a store may use it. Nothing was done.
     Forked,
 }
 

@@ -167,7 +167,8 @@ pub struct Event {
     pub kind: EventKind,
     /// The key after the change. In a delete only `key` and `mod_revision` are set.
     pub kv: KeyValue,
-    /// The key before the change, if the watch asked for it and it still exists (WA-07).
+    /// The key before the change, if the watch asked for it: `None` for a creation, and if the revision before the
+    /// change is compacted.
     pub prev: Option<KeyValue>,
 }
 
