@@ -32,7 +32,8 @@ pub use snapshot::{RangeIter, Snapshot};
 pub use txn::DbTxn;
 use txn::is_read_only;
 
-/// An open store. Cheap to clone and shared between threads; the last clone closes it.
+/// An open store. Cheap to clone and shared between threads; the last clone closes it. A [`Lease`] and a [`DbTxn`] hold
+/// a clone each.
 ///
 /// ```
 /// # fn main() -> etclite::Result<()> {
@@ -253,6 +254,8 @@ impl Db {
     /// # Ok::<(), etclite::Error>(())
     /// ```
     ///
+    /// Differs from etcd: it deletes at most [`Options::command_changes_max`] keys.
+    ///
     /// # Errors
     /// As [`Db::put`]; [`Error::TooLarge`] if more than [`Options::command_changes_max`] keys would go.
     pub fn delete(&self, range: impl Into<KeyRange>) -> Result<DeleteResponse> {
@@ -361,7 +364,10 @@ impl Db {
     }
 
     /// Drops history below `revision`, which itself stays readable; as etcd's `Compact`. Durable on return; space comes
-    /// back lazily.
+    /// back lazily. As in etcd, zero is accepted once, on a store that was never compacted.
+    ///
+    /// Differs from etcd: all changes of `CompactionRequest.revision` itself are kept, so that a watch from there gets
+    /// each of its events. Of a key that was deleted and put again in that revision etcd keeps one change.
     ///
     /// ```
     /// # let db = etclite::Db::in_memory()?;
@@ -385,10 +391,13 @@ impl Db {
         }
     }
 
-    /// As [`Db::compact`], and returns once the space of what was dropped is given back.
+    /// As [`Db::compact`], and returns once the space of what was dropped is given back; as etcd's
+    /// `CompactionRequest.physical`.
     ///
     /// # Errors
-    /// As [`Db::compact`]; [`Error::Full`] if the disk has no room for the runs that replace the old ones.
+    /// As [`Db::compact`]. After that the compaction is in effect, whatever giving back its space meets:
+    /// [`Error::Full`] if the disk has no room for the runs that replace the old ones, [`Error::Io`],
+    /// [`Error::Corrupt`].
     pub fn compact_physical(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         let response = self.compact(revision)?;
         self.engine().reclaim()?;
@@ -397,6 +406,11 @@ impl Db {
 
     /// Grants a lease of `ttl`, rounded up to whole milliseconds and to [`Options::min_ttl`], under a random id.
     /// Keys that are put with it go when it ends, unless it is kept alive.
+    ///
+    /// Differs from etcd: `LeaseGrantRequest.TTL` is in seconds and has a floor of 2 s by default. And what is left of
+    /// a lease survives a restart, where etcd starts its time anew: the time that the store was closed counts, by the
+    /// clock of the host's boot, or after a reboot by the wall clock. Only a lease that was kept alive when its process
+    /// died gets its whole time again, as nobody can tell how much of it was left.
     ///
     /// ```
     /// # let db = etclite::Db::in_memory()?;
@@ -424,15 +438,16 @@ impl Db {
         Ok(Lease { db: self.clone(), id, granted: Some(granted) })
     }
 
-    /// A handle on a lease by id, which need not exist.
+    /// A handle on a lease by id, which need not exist: using it says so.
     pub fn lease(&self, id: impl Into<LeaseId>) -> Lease {
         Lease { db: self.clone(), id: id.into(), granted: None }
     }
 
-    /// All leases, by the time they end and then by id.
+    /// All leases, by the time they end and then by id; as etcd's `LeaseLeases`. Waits for writes that are under way.
     ///
     /// # Errors
-    /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Io`], [`Error::Corrupt`].
+    /// [`Error::Poisoned`], as leases whose end is not known are not told of; [`Error::Closed`], [`Error::Io`],
+    /// [`Error::Corrupt`].
     pub fn leases(&self) -> Result<Vec<LeaseStatus>> {
         let listed = self.engine().leases()?.into_iter();
         Ok(listed
@@ -446,7 +461,7 @@ impl Db {
             .collect())
     }
 
-    /// Begins a watch of a range; see [`WatchBuilder`].
+    /// Begins a watch of a range, as etcd's `WatchCreateRequest`; see [`WatchBuilder`].
     ///
     /// ```
     /// # let db = etclite::Db::in_memory()?;
@@ -561,7 +576,8 @@ impl Db {
         self.engine().backup(path.as_ref())
     }
 
-    /// Verifies every checksum and order, that leases and keys agree, and that log and runs agree. Changes nothing.
+    /// Verifies every checksum and order, that leases and keys agree, and that the log goes on where the runs end; in a
+    /// store opened read-only the runs, leases and keys, as opening has read the log. Changes nothing.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Closed`]; what is damaged is in the report.

@@ -1,4 +1,4 @@
-//! Requests and responses: the one vocabulary that Rust, C, Go, the command line and the log share.
+//! Requests and responses: the one vocabulary that callers and the log share.
 //!
 //! Constructors take what the caller has; checks that need no store ([`Put::check`] and its kin) run before anything
 //! is logged. Names are etcd's (`PutRequest`, `RangeRequest`, `Compare`, `TxnRequest`).
@@ -9,6 +9,9 @@ use bytes::Bytes;
 use std::marker::PhantomData;
 
 /// Writes one key, as etcd's `PutRequest`.
+///
+/// Differs from etcd: an unknown lease is reported before a key that is missing, in a txn too, where etcd looks at the
+/// key first.
 ///
 /// ```
 /// # let db = etclite::Db::in_memory()?;
@@ -50,7 +53,8 @@ impl PutOptions {
         Self::default()
     }
 
-    /// Attaches the key to `lease`. [`LeaseId::NONE`], the default, detaches it from the one it had.
+    /// Attaches the key to `lease`. [`LeaseId::NONE`], the default, detaches it from the one it had. As etcd's
+    /// `PutRequest.lease`.
     #[must_use]
     pub fn lease(mut self, lease: impl Into<LeaseId>) -> Self {
         self.lease = lease.into();
@@ -64,14 +68,16 @@ impl PutOptions {
         self
     }
 
-    /// Keeps the value that the key has; the key must exist, and the put's own value must be empty.
+    /// Keeps the value that the key has; the key must exist, and the put's own value must be empty. As etcd's
+    /// `PutRequest.ignore_value`.
     #[must_use]
     pub fn ignore_value(mut self) -> Self {
         self.ignore_value = true;
         self
     }
 
-    /// Keeps the lease that the key has; the key must exist, and the put must name no lease.
+    /// Keeps the lease that the key has; the key must exist, and the put must name no lease. As etcd's
+    /// `PutRequest.ignore_lease`.
     #[must_use]
     pub fn ignore_lease(mut self) -> Self {
         self.ignore_lease = true;
@@ -90,7 +96,7 @@ impl Put {
         Put { key: Bytes::copy_from_slice(key.as_ref()), value: Bytes::copy_from_slice(value.as_ref()), options }
     }
 
-    /// Attaches the key to `lease`.
+    /// As [`PutOptions::lease`].
     #[must_use]
     pub fn lease(mut self, lease: impl Into<LeaseId>) -> Self {
         self.options.lease = lease.into();
@@ -119,6 +125,9 @@ impl Put {
 
 /// Deletes the keys of a range, as etcd's `DeleteRangeRequest`.
 ///
+/// Differs from etcd: it deletes at most [`Options::command_changes_max`](crate::Options::command_changes_max) keys, by
+/// default a million. etcd has no bound and stalls meanwhile.
+///
 /// ```
 /// # let db = etclite::Db::in_memory()?;
 /// use etclite::{Delete, prefix};
@@ -139,7 +148,8 @@ impl Delete {
         Delete { range: range.into(), prev_kv: false }
     }
 
-    /// Returns the deleted keys as they were, in key order.
+    /// Returns the deleted keys as they were, in key order, which etcd leaves open. As etcd's
+    /// `DeleteRangeRequest.prev_kv`.
     #[must_use]
     pub fn prev_kv(mut self) -> Self {
         self.prev_kv = true;
@@ -147,7 +157,7 @@ impl Delete {
     }
 }
 
-/// What a range is sorted by.
+/// What a range is sorted by, as etcd's `RangeRequest.sort_target`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortTarget {
     /// The key, bytewise.
@@ -162,7 +172,7 @@ pub enum SortTarget {
     Value,
 }
 
-/// The direction of a sort; ties ascend by key in either.
+/// The direction of a sort, as etcd's `RangeRequest.sort_order`; ties ascend by key in either, which etcd leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortOrder {
     /// Smallest first.
@@ -219,14 +229,15 @@ impl Range {
         }
     }
 
-    /// Reads as of `revision`; zero, the default, is the latest.
+    /// Reads as of `revision`; zero, the default, is the latest. As etcd's `RangeRequest.revision`.
     #[must_use]
     pub fn at(mut self, revision: impl Into<Revision>) -> Self {
         self.at = revision.into();
         self
     }
 
-    /// Returns at most `limit` keys; zero, the default, is no limit. The limit comes last, after filters and sort.
+    /// Returns at most `limit` keys; zero, the default, is no limit. The limit comes last, after filters and sort. As
+    /// etcd's `RangeRequest.limit`.
     #[must_use]
     pub fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
@@ -246,28 +257,33 @@ impl Range {
         self.sort(SortTarget::Key, SortOrder::Descend)
     }
 
-    /// Leaves the values empty.
+    /// Leaves the values empty. As etcd's `RangeRequest.keys_only`.
+    ///
+    /// Differs from etcd: the lease of each key is told, as 3.6 did and 3.7 does not; see
+    /// [`Options::keys_only_lease`](crate::Options::keys_only_lease).
     #[must_use]
     pub fn keys_only(mut self) -> Self {
         self.keys_only = true;
         self
     }
 
-    /// Returns no keys, only the count; the limit is ignored.
+    /// Returns no keys, only the count; the limit is ignored. As etcd's `RangeRequest.count_only`.
     #[must_use]
     pub fn count_only(mut self) -> Self {
         self.count_only = true;
         self
     }
 
-    /// Inside a txn: counts the whole range although a limit may cut the answer. Outside, ask the response.
+    /// Counts the whole range although a limit may cut the answer: then [`RangeResponse::count`] is never `None`. For
+    /// txns and [`Db::query`](crate::Db::query); while walking, ask [`RangeIter::total`](crate::RangeIter::total).
     #[must_use]
     pub fn with_count(mut self) -> Self {
         self.with_count = true;
         self
     }
 
-    /// Only keys whose mod revision is at least this; zero is off.
+    /// Only keys whose mod revision is at least this; zero is off. As etcd's `RangeRequest.min_mod_revision`, and so
+    /// the three below.
     #[must_use]
     pub fn min_mod_revision(mut self, revision: impl Into<Revision>) -> Self {
         self.min_mod = revision.into();
@@ -336,8 +352,8 @@ pub(crate) enum CompareTarget {
     Value(Bytes),
 }
 
-/// A condition of a txn, as etcd's `Compare`. It must hold for every key of its range; an empty range is judged as a
-/// missing key: its numbers are 0, and a value compare is false whatever it asks.
+/// A condition of a txn, as etcd's `Compare` with its `range_end`. It must hold for every key of its range; an empty
+/// range is judged as a missing key: its numbers are 0, and a value compare is false whatever it asks.
 ///
 /// ```
 /// use etclite::Compare;
@@ -526,10 +542,16 @@ pub mod stage {
     pub enum Complete {}
 }
 
-/// A txn: if all compares hold, the then-branch runs, otherwise the else-branch; as etcd's `TxnRequest`.
+/// A txn: if all compares hold, the then-branch runs, otherwise the else-branch; as etcd's `TxnRequest` with `compare`,
+/// `success` and `failure`.
 ///
 /// No compares is true. All compares, nested ones too, are evaluated against the state before the txn; the operations
 /// of the branch run in order and see one another's effects; all changes share one revision.
+///
+/// Differs from etcd: there is no limit of 128 operations, but one of
+/// [changed keys](crate::Options::command_changes_max). And a put with `ignore_value` of a key that the same txn has
+/// deleted by an unbounded range fails the whole txn with "key not found", and nothing is written; it passes etcd's
+/// checks and then stops the server.
 ///
 /// ```
 /// use etclite::{Compare, Op, Put, Range, Txn};
@@ -652,6 +674,8 @@ pub struct RangeResponse {
     pub more: bool,
     /// How many keys the range holds, whatever limit and filters say. `None` if a limit made it unknown and it was
     /// not asked for.
+    ///
+    /// Differs from etcd: `RangeResponse.count` is always there, so each page pays for the rest of its range.
     pub count: Option<u64>,
 }
 
@@ -666,7 +690,8 @@ pub struct TxnResponse {
     pub responses: Vec<OpResponse>,
 }
 
-/// The answer to one operation of a txn. Its revisions are TX-13's.
+/// The answer to one operation of a txn. A put reports the txn's new revision; a delete or a range does so once it or
+/// an earlier operation has changed a key, else the revision before the txn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpResponse {

@@ -154,8 +154,8 @@ impl Options {
         self
     }
 
-    /// Opens for reading only: not a byte is written, and it works on read-only media. Default: false. While a writer
-    /// has the store open this is [`Error::Locked`].
+    /// Opens for reading only: not a byte is written, and it works on read-only media. Default: false. Several may have
+    /// a store open so at once; beside a writer it is [`Error::Locked`], as is a writer beside them.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
@@ -190,28 +190,37 @@ impl Options {
         self
     }
 
-    /// The largest encoded request in bytes. Default and maximum: 32 MiB, half a log segment; etcd's is 1.5 MiB.
+    /// The largest encoded request in bytes. Default and maximum: 32 MiB, half a log segment, of which the log itself
+    /// takes 256 bytes.
+    ///
+    /// Differs from etcd: its `--max-request-bytes` is 1.5 MiB by default.
     #[must_use]
     pub fn request_bytes_max(mut self, bytes: usize) -> Self {
         self.request_bytes_max = bytes;
         self
     }
 
-    /// How many operations a txn may have, counted as etcd counts them (TX-08). Default: no limit; etcd's is 128.
+    /// How many operations a txn may have, counted as etcd counts them: of each level its longest list of compares or
+    /// operations, and what a level leaves over bounds those nested in it. Default: no limit.
+    ///
+    /// Differs from etcd: its `--max-txn-ops` is 128 by default.
     #[must_use]
     pub fn txn_ops_max(mut self, count: usize) -> Self {
         self.txn_ops_max = count;
         self
     }
 
-    /// How deep txns may nest. Default and maximum: 128.
+    /// How deep txns may nest. Default and maximum: 128, the most that etcd's limit of operations lets through.
     #[must_use]
     pub fn txn_depth_max(mut self, depth: usize) -> Self {
         self.txn_depth_max = depth;
         self
     }
 
-    /// How many keys one command may change. Default: a million.
+    /// How many keys one delete or txn may change; beyond, it is [`Error::TooLarge`] and nothing is done. A lease ends
+    /// however many keys it holds. Default: a million.
+    ///
+    /// Differs from etcd: it has no such bound for `DeleteRangeRequest` and `TxnRequest`, and stalls meanwhile.
     #[must_use]
     pub fn command_changes_max(mut self, count: usize) -> Self {
         self.command_changes_max = count;
@@ -225,8 +234,12 @@ impl Options {
         self
     }
 
-    /// How many bytes live data and history may take before growing writes are [`Error::Full`]. Zero, the default, is
-    /// no quota.
+    /// How many bytes live data and history may take before growing writes (puts, grants, txns with a put) are
+    /// [`Error::Full`]. Zero, the default, is no quota. [`Stats::live_bytes`](crate::Stats::live_bytes) is what counts.
+    ///
+    /// Differs from etcd: unlike `--quota-backend-bytes` it raises no alarm. What is over the quota fails, deletes and
+    /// compaction go on, and once they have made room writes work again; nobody disarms anything. Space that compaction
+    /// has freed counts as free at once.
     #[must_use]
     pub fn quota_bytes(mut self, bytes: u64) -> Self {
         self.quota_bytes = bytes;
@@ -234,14 +247,18 @@ impl Options {
     }
 
     /// The shortest lease: what is granted when less is asked for. Default and minimum: 1 ms.
+    ///
+    /// Differs from etcd: it grants no `LeaseGrantRequest.TTL` below one and a half election timeouts, 2 s by default.
     #[must_use]
     pub fn min_ttl(mut self, ttl: Duration) -> Self {
         self.min_ttl = ttl;
         self
     }
 
-    /// Whether a range with `keys_only` tells the lease of each key. Default: true, as etcd 3.6 did; false gives 3.7's
-    /// answer, which leaves it out unless the range is sorted by value.
+    /// Whether a range with `keys_only` tells the lease of each key. Default: true, as etcd 3.6 did.
+    ///
+    /// Differs from etcd: 3.7 leaves `KeyValue.lease` zero in the answer to `RangeRequest.keys_only`, unless the range
+    /// is sorted by value; false gives that.
     #[must_use]
     pub fn keys_only_lease(mut self, tell: bool) -> Self {
         self.keys_only_lease = tell;

@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::kv::{LeaseId, Revision};
 
-/// A handle on a lease. Dropping it does nothing to the lease.
+/// A handle on a lease. Dropping it does nothing to the lease; until then it keeps the store open, as a clone of [`Db`]
+/// does.
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub(super) db: Db,
@@ -32,6 +33,8 @@ impl Lease {
     /// Starts its time anew and returns what was granted; as etcd's `LeaseKeepAlive`. The first one after a grant or an
     /// open is durable on return, later ones write nothing.
     ///
+    /// Differs from etcd: it answers for a lease that is gone with `LeaseKeepAliveResponse.TTL` zero and no error.
+    ///
     /// # Errors
     /// [`Error::LeaseNotFound`] once it has ended, never before what ends it is published; those of [`Db::put`].
     pub fn keep_alive(&self) -> Result<Duration> {
@@ -46,7 +49,8 @@ impl Lease {
         self.db.engine().revoke(self.id)
     }
 
-    /// What is left of it and the keys it holds, in key order; `None` if it does not exist. As etcd's `LeaseTimeToLive`.
+    /// What is left of it and the keys it holds, in key order; `None` if it does not exist. As etcd's
+    /// `LeaseTimeToLive`, which answers -1 then. Waits for writes that are under way.
     ///
     /// # Errors
     /// As [`Db::leases`].
@@ -69,7 +73,7 @@ pub struct LeaseStatus {
     pub id: LeaseId,
     /// The time to live that was granted.
     pub granted: Duration,
-    /// What is left of it; zero if it is about to end.
+    /// What is left of it; zero if it is about to end. etcd tells whole seconds.
     pub remaining: Duration,
     /// How many keys it holds.
     pub key_count: u64,

@@ -13,7 +13,8 @@ use crate::kv::{KeyValue, Revision};
 use crate::op::{Range, SortTarget};
 use crate::store::Scan;
 
-/// A read view pinned at a revision; see [`Db::snapshot`](crate::Db::snapshot). It costs the memtable and the files that it pins.
+/// A read view pinned at a revision; see [`Db::snapshot`](crate::Db::snapshot). It costs the memtable and the files
+/// that it pins. etcd has nothing like it: a past revision can be read there until it is compacted.
 #[derive(Clone)]
 pub struct Snapshot {
     pub(super) engine: Arc<Engine>,
@@ -44,7 +45,8 @@ impl Snapshot {
         self.view()?.get(key.as_ref())
     }
 
-    /// As [`Db::range`](crate::Db::range); a request at another revision is answered as of that one, if this snapshot holds it.
+    /// As [`Db::range`](crate::Db::range); a request at another revision is answered as of that one, if this snapshot
+    /// holds it.
     ///
     /// # Errors
     /// As [`Db::range`](crate::Db::range).

@@ -38,26 +38,27 @@ impl WatchBuilder {
     }
 
     /// The first revision to deliver, inclusive. Zero, the default, is the next revision after the start of the watch.
-    /// One that lies in the future is waited for, and nothing below it is delivered.
+    /// One that lies in the future is waited for, and nothing below it is delivered. As etcd's
+    /// `WatchCreateRequest.start_revision`.
     pub fn from(mut self, revision: impl Into<Revision>) -> Self {
         self.spec.start = revision.into().get();
         self
     }
 
     /// Gives each event the key as it was before, in [`Event::prev`]. It is absent for a creation, and if the revision
-    /// before the event's is below the compact revision.
+    /// before the event's is below the compact revision. As etcd's `WatchCreateRequest.prev_kv`.
     pub fn with_prev(mut self) -> Self {
         self.spec.prev_kv = true;
         self
     }
 
-    /// Leaves out puts.
+    /// Leaves out puts, as etcd's filter `NOPUT`. Progress moves past what is left out.
     pub fn no_put(mut self) -> Self {
         self.spec.no_put = true;
         self
     }
 
-    /// Leaves out deletes.
+    /// Leaves out deletes, as etcd's filter `NODELETE`. Progress moves past what is left out.
     pub fn no_delete(mut self) -> Self {
         self.spec.no_delete = true;
         self
@@ -82,6 +83,8 @@ impl WatchBuilder {
 
     /// Starts the watch. Does not wait.
     ///
+    /// Differs from etcd: there a watch from below the compact revision is created and then cancelled.
+    ///
     /// # Errors
     /// `Compacted` if the first revision is below the compact revision (equal is fine), `InvalidArgument` for an empty
     /// range or too short an interval, `Full` if there are too many watches, `Closed`.
@@ -101,6 +104,9 @@ impl fmt::Debug for WatchBuilder {
 /// Events come **ordered** by revision, each **once**, with no **gap**, all of a revision **together**. It can be
 /// resumed by a new watch from [`progress`](Watch::progress) + 1. It holds no events, so it may be read slowly, or
 /// not at all, at no cost; only a compaction that passes the next unread match ends it, with `Compacted`.
+///
+/// Differs from etcd: there the server queues events for each watcher, and those that are slow wait for a share of its
+/// rounds of catching up. Here each reads history for itself, when it likes, and none delays another.
 ///
 /// It ends when dropped, by [`WatchCanceller::cancel`] (`Canceled`), when the store is closed (`Closed`), by an error
 /// of reading (`Io`, `Corrupt`) or by `Compacted`: the error is returned once, then the end (`None`). In a store opened
@@ -150,6 +156,8 @@ impl Watch {
 
     /// The largest revision R such that every match up to R was returned. A new watch from R + 1 continues exactly
     /// here. Answers at once, and on a watch that has ended too. Before a start that is in the future: start − 1.
+    ///
+    /// Differs from etcd: a `WatchProgressRequest` is answered only once all watchers of its stream are at the head.
     pub fn progress(&self) -> Revision {
         // In this order: all up to this `matched` are marked in the slot that is read next.
         let matched = self.hub.matched();
@@ -361,6 +369,8 @@ pub struct WatchBatch {
 
 impl WatchBatch {
     /// The revision of the last event; in a batch of progress, the revision up to which everything was delivered.
+    ///
+    /// Differs from etcd: there `WatchResponse.header.revision` may be above the last event's.
     pub fn revision(&self) -> Revision {
         self.revision
     }
