@@ -11,8 +11,9 @@
 //!
 //! **Never early.** While the store is open, time runs from the publication of a grant or from the last keep-alive, on
 //! the boot clock, which no change of the wall clock moves. Across a restart it runs from a stamp: that of a grant is
-//! rounded up, what is left is rounded up, and a clock that went backward counts as no time. `engine/leases.rs` stamps
-//! grants and what is left at a close; `serve` in `engine/recover.rs` makes deadlines of them again.
+//! read when the grant is ordered, before its sync, and rounded up; what is left is rounded up; and a clock that went
+//! backward counts as no time. `engine/leases.rs` stamps grants and what is left at a close; `serve` in
+//! `engine/recover.rs` makes deadlines of them again.
 //!
 //! Lock order: the lessor's mutex comes after those of the engine, and nothing is taken inside it.
 
