@@ -4,9 +4,12 @@
 //! is logged. Names are etcd's (`PutRequest`, `RangeRequest`, `Compare`, `TxnRequest`).
 
 use crate::error::{Error, Invalid, Result};
-use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
+use crate::kv::{KeyRange, LeaseId, Revision};
 use bytes::Bytes;
 use std::marker::PhantomData;
+
+mod response;
+pub use response::{DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
 
 /// Writes one key, as etcd's `PutRequest`.
 ///
@@ -641,66 +644,4 @@ impl Txn {
 
 pub(crate) fn check_key(key: &[u8]) -> Result<()> {
     if key.is_empty() { Err(Error::InvalidArgument(Invalid::EmptyKey)) } else { Ok(()) }
-}
-
-/// The answer to a put.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PutResponse {
-    /// The revision that the put made.
-    pub revision: Revision,
-    /// The key as it was before, if asked for and there was one.
-    pub prev: Option<KeyValue>,
-}
-
-/// The answer to a delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeleteResponse {
-    /// The revision that the delete made; if it deleted nothing, the store's.
-    pub revision: Revision,
-    /// How many keys were deleted.
-    pub deleted: u64,
-    /// The deleted keys in key order, if asked for.
-    pub prev_kvs: Vec<KeyValue>,
-}
-
-/// The answer to a range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RangeResponse {
-    /// The store's revision when the request was applied, for a read of the past too.
-    pub revision: Revision,
-    /// The keys, in the order asked for; empty with `count_only`.
-    pub kvs: Vec<KeyValue>,
-    /// Whether the limit cut something off.
-    pub more: bool,
-    /// How many keys the range holds, whatever limit and filters say. `None` if a limit made it unknown and it was
-    /// not asked for.
-    ///
-    /// Differs from etcd: `RangeResponse.count` is always there, so each page pays for the rest of its range.
-    pub count: Option<u64>,
-}
-
-/// The answer to a txn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TxnResponse {
-    /// The revision that the txn made; if it changed nothing, the store's. Zero in the answer of a nested txn.
-    pub revision: Revision,
-    /// Whether all compares held.
-    pub succeeded: bool,
-    /// One response per operation of the branch taken, in order.
-    pub responses: Vec<OpResponse>,
-}
-
-/// The answer to one operation of a txn. A put reports the txn's new revision; a delete or a range does so once it or
-/// an earlier operation has changed a key, else the revision before the txn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OpResponse {
-    /// Of a put.
-    Put(PutResponse),
-    /// Of a delete.
-    Delete(DeleteResponse),
-    /// Of a range.
-    Range(RangeResponse),
-    /// Of a nested txn.
-    Txn(TxnResponse),
 }
