@@ -11,15 +11,13 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::apply::Response;
-use crate::engine::check::{TxnLimits, check_txn};
 use crate::engine::command::Kind;
 use crate::engine::dump::DumpOptions;
 use crate::engine::inspect::{HashResponse, Health, Stats};
+use crate::engine::shape::{TxnLimits, check_txn};
 use crate::engine::snapshot::View;
 use crate::engine::verify::CheckReport;
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{
     Compare, Delete, DeleteResponse, Put, PutOptions, PutResponse, Range, RangeResponse, Txn, TxnResponse, check_key,
@@ -395,12 +393,11 @@ impl Db {
     /// `CompactionRequest.physical`.
     ///
     /// # Errors
-    /// As [`Db::compact`]. After that the compaction is in effect, whatever giving back its space meets:
-    /// [`Error::Full`] if the disk has no room for the runs that replace the old ones, [`Error::Io`],
-    /// [`Error::Corrupt`].
+    /// As [`Db::compact`]. [`Error::NotReclaimed`], with the cause as its source, once the compaction is in effect and
+    /// giving back its space fails: the disk has no room for the runs that replace the old ones, say.
     pub fn compact_physical(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         let response = self.compact(revision)?;
-        self.engine().reclaim()?;
+        self.engine().reclaim().map_err(|cause| Error::NotReclaimed(Arc::new(cause)))?;
         Ok(response)
     }
 

@@ -14,6 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Applied {
     /// Nothing was written.
     No,
+    /// It took effect; what was to follow it failed.
+    Yes,
     /// It may or may not have taken effect; read before retrying.
     Unknown,
 }
@@ -110,6 +112,10 @@ pub enum Error {
     /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read.
     Indeterminate,
 
+    // It is done; look at the cause.
+    /// A compaction took effect, but the space of what it dropped could not be given back. That is tried again by itself.
+    NotReclaimed(Arc<Error>),
+
     // Stop, reopen or restore.
     /// The operating system failed an operation. Of a write verb nothing was written: one that failed on its way to the
     /// disk is `Indeterminate`. [`Db::health`](crate::Db::health) says whether the store takes further writes.
@@ -157,6 +163,7 @@ impl Error {
     pub fn applied(&self) -> Applied {
         match self {
             Error::Indeterminate => Applied::Unknown,
+            Error::NotReclaimed(_) => Applied::Yes,
             _ => Applied::No,
         }
     }
@@ -219,7 +226,8 @@ impl fmt::Display for Error {
             Error::Full { what, max: 0 } => write!(f, "{what} is full"),
             Error::Full { what, max } => write!(f, "{what} is full, at most {max}"),
             Error::Indeterminate => f.write_str("the write may or may not take effect, read before retrying"),
-            Error::Io { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
+            Error::Io { what, path, .. } if path.as_os_str().is_empty() => write!(f, "cannot {what}"),
+            Error::Io { what, path, .. } => write!(f, "cannot {what} {}", path.display()),
             Error::Corrupt { file, offset, what } => {
                 write!(f, "{} is damaged at offset {offset}: {what}", file.display())
             }
@@ -227,6 +235,7 @@ impl fmt::Display for Error {
             Error::FormatTooNew { file, format } => {
                 write!(f, "{} has format {format}, written by a newer release", file.display())
             }
+            Error::NotReclaimed(_) => f.write_str("the compaction took effect, but its space could not be given back"),
             Error::Poisoned => f.write_str("an earlier write failed, reopen the store"),
             Error::Forked => f.write_str("the store was opened by another process, before a fork"),
         }
@@ -237,6 +246,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. } => Some(source.as_ref()),
+            Error::NotReclaimed(cause) => Some(cause.as_ref()),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! idle store wakes nobody. With `Tuning::manual` there are no threads: `step` does one piece of work at a time, in the
 //! caller's thread, in a fixed order.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -23,9 +24,10 @@ pub(crate) enum Job {
     Merge,
     Expire,
     Sync,
+    Tell,
 }
 
-const JOBS: [Job; 5] = [Job::Prepare, Job::Flush, Job::Merge, Job::Expire, Job::Sync];
+const JOBS: [Job; 6] = [Job::Prepare, Job::Flush, Job::Merge, Job::Expire, Job::Sync, Job::Tell];
 
 /// Which jobs have a thread.
 #[derive(Debug, Default)]
@@ -35,6 +37,8 @@ pub(crate) struct Background {
     changed: Condvar,
     /// One preparation of the log at a time.
     preparing: Mutex<()>,
+    /// What the log hook is still to be told; taken alone.
+    events: Mutex<VecDeque<LogEvent>>,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +139,7 @@ impl Engine {
             (Job::Flush, flush),
             (Job::Merge, merge),
             (Job::Expire, expire),
+            (Job::Tell, !self.background.events.lock().is_empty()),
         ];
         wanted.into_iter().filter(|(_, wanted)| *wanted).for_each(|(job, _)| self.kick(job));
     }
@@ -162,19 +167,45 @@ impl Engine {
             Job::Merge => self.repeat(|engine| engine.merge_some(false)),
             Job::Expire => self.expire_until_idle(),
             Job::Sync => self.sync_until_idle(),
+            Job::Tell => {
+                self.tell_all();
+                Ok(())
+            }
         };
         let Err(error) = result else { return };
         match error {
             Error::Poisoned | Error::Closed | Error::Indeterminate => {}
             error if error.is_no_space() => {
                 self.background.failed(error.clone());
-                self.options.tell(&LogEvent::Background(error));
+                self.tell(LogEvent::Background(error));
             }
             // A run has its limits; what is there stays as it is.
-            error @ Error::TooLarge { .. } => self.options.tell(&LogEvent::Background(error)),
+            error @ Error::TooLarge { .. } => self.tell(LogEvent::Background(error)),
             // Room ahead is only a comfort: a writer that needs it meets the error itself.
-            error if job == Job::Prepare => self.options.tell(&LogEvent::Background(error)),
+            error if job == Job::Prepare => self.tell(LogEvent::Background(error)),
             error => self.set_poison(error),
+        }
+    }
+
+    /// Tells the log hook, soon and from a thread that holds no lock: the hook may do what it likes, close the store too.
+    /// Without threads it is told at once.
+    pub(crate) fn tell(&self, event: LogEvent) {
+        if self.options.log_hook.is_none() {
+            return;
+        }
+        self.background.events.lock().push_back(event);
+        if self.options.tuning.manual {
+            self.tell_all();
+        } else {
+            self.kick(Job::Tell);
+        }
+    }
+
+    /// Tells what is waiting to be told.
+    pub(crate) fn tell_all(&self) {
+        loop {
+            let Some(event) = self.background.events.lock().pop_front() else { return };
+            self.options.tell(&event);
         }
     }
 

@@ -28,6 +28,8 @@ impl Engine {
         self.core.lock().phase = Phase::Closed;
         self.end_maintenance();
         self.lock.lock().take();
+        // What no thread was there to tell.
+        self.tell_all();
         match result {
             // It was told when it happened, and nothing was acknowledged since.
             Err(Error::Poisoned) => Ok(()),

@@ -409,7 +409,7 @@ mod tests {
         let db = options.in_memory().expect("a store in memory opens");
         let engine = db.engine();
         for _ in 0..20 {
-            engine.order(Kind::Put(Put::with(b"a", &[0; 10_000], PutOptions::new()))).expect("a put is ordered");
+            engine.order(Kind::Put(Put::with(b"a", [0; 10_000], PutOptions::new()))).expect("a put is ordered");
             assert!(engine.synced_revision() >= engine.revision());
         }
         assert!(engine.revision().get() > 2, "frames were full");

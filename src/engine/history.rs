@@ -20,6 +20,10 @@ use crate::watch::{History, Page};
 const EVENT_OVERHEAD_BYTES: usize = 128;
 
 impl History for Engine {
+    fn check(&self) -> Result<()> {
+        self.check_open()
+    }
+
     fn compact_revision(&self) -> u64 {
         self.compacted.load(Ordering::Acquire)
     }

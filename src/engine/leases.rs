@@ -44,7 +44,10 @@ impl Engine {
             let drawn = if id.is_none() { self.draw_lease_id() } else { id };
             let stamp = self.stamp_rounded_up();
             match self.submit(Kind::Grant { id: drawn, ttl_ms, stamp }) {
-                Ok(response) => return Ok((drawn, Duration::from_millis(ttl_ms), done(response))),
+                Ok(response) => {
+                    self.note_late_grant(drawn)?;
+                    return Ok((drawn, Duration::from_millis(ttl_ms), done(response)));
+                }
                 Err(Error::LeaseExists) if id.is_none() && draws < DRAWS_MAX => draws += 1,
                 Err(error) => return Err(error),
             }
@@ -55,6 +58,19 @@ impl Engine {
     pub(crate) fn stamp_rounded_up(&self) -> Stamp {
         let now = self.clock.now();
         Stamp { boot_id: now.boot_id, boot_ms: whole_millis(now.boot), wall_ms: whole_millis(now.wall) }
+    }
+
+    /// A lease's time runs from publication, which comes a sync later than the stamp in its grant. If that took long, what
+    /// is left is stored once more, so that a crash cannot end the lease early.
+    fn note_late_grant(&self, id: LeaseId) -> Result<()> {
+        let stored = self.core.lock().state.leases.get(&id).map(|lease| (lease.stamp, lease.ttl_ms));
+        let Some((stamp, ttl_ms)) = stored else { return Ok(()) };
+        let until = self.lease_time(&stamp) + Duration::from_millis(ttl_ms);
+        let now = self.stamp();
+        match self.lessor.time(id, self.lease_time(&now)) {
+            Some(time) if time.deadline > until => self.checkpoint_leases(now, &[(id, whole_millis(time.remaining))]),
+            _ => Ok(()),
+        }
     }
 
     /// A random positive 63-bit id.
@@ -86,7 +102,8 @@ impl Engine {
     fn mark_renewed(&self, id: LeaseId, ttl: Duration, grant: u64) -> Result<()> {
         let remaining = vec![(id, millis(ttl))];
         self.submit(Kind::LeaseCheckpoint { renewed: true, stamp: self.stamp(), remaining })?;
-        self.write_out_relaxed()?;
+        // The mark is visible already; whether it got to the disk is not known.
+        self.write_out_relaxed().map_err(|_| Error::Indeterminate)?;
         if self.lessor.mark(id, grant) { Ok(()) } else { Err(Error::LeaseNotFound) }
     }
 

@@ -12,7 +12,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `check.rs`, `command.rs`, `apply.rs`, `state.rs`, `query.rs` | a request on its way: its shape, its encoding, what it changes, and what a range answers |
+//! | `shape.rs`, `command.rs`, `apply.rs`, `state.rs`, `query.rs` | a request on its way: its shape, its encoding, what it changes, and what a range answers |
 //! | `commit.rs` | group commit and publication |
 //! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
@@ -29,7 +29,6 @@
 pub(crate) mod apply;
 mod background;
 mod backup;
-pub(crate) mod check;
 mod close;
 pub(crate) mod command;
 mod commit;
@@ -41,6 +40,7 @@ pub(crate) mod pin;
 pub(crate) mod query;
 pub(crate) mod recover;
 mod reorganize;
+pub(crate) mod shape;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod verify;
@@ -399,7 +399,7 @@ impl Engine {
         self.lessor.poison();
         self.background.wake();
         if first {
-            self.options.tell(&LogEvent::Poisoned(error));
+            self.tell(LogEvent::Poisoned(error));
         }
     }
 

@@ -107,7 +107,7 @@ impl Engine {
     /// A file that could not be removed costs space until the next open, nothing else.
     pub(crate) fn tell_failed(&self, result: Result<()>) {
         if let Err(error) = result {
-            self.options.tell(&LogEvent::Background(error));
+            self.tell(LogEvent::Background(error));
         }
     }
 

@@ -58,7 +58,7 @@ impl FsDisk {
     /// Opens the directory at `path`. It must be a directory of this user that not everybody may write to.
     pub fn open(path: &Path, options: FsOptions) -> Result<FsDisk> {
         let root = resolve(path, options)?;
-        let opening = |source| Error::io("opening", path, source);
+        let opening = |source| Error::io("open", path, source);
         if !fs::metadata(&root).map_err(opening)?.is_dir() {
             return Err(Error::NotADatabase { path: path.to_owned(), what: "it is not a directory" });
         }
@@ -67,7 +67,7 @@ impl FsDisk {
         let meta = dir.metadata().map_err(opening)?;
         check_owner(&meta, sys::effective_user(), options).map_err(opening)?;
         if options.create && !options.read_only {
-            sync_parent_of_new(&root).map_err(|source| Error::io("syncing the parent of", path, source))?;
+            sync_parent_of_new(&root).map_err(|source| Error::io("sync the parent of", path, source))?;
         }
         Ok(FsDisk { id: (meta.dev(), meta.ino()), root, dir, read_only: options.read_only })
     }
@@ -223,7 +223,7 @@ impl DiskFile for FsFile {
 
 /// The real path of the directory, which is made if it is missing and may be.
 fn resolve(path: &Path, options: FsOptions) -> Result<PathBuf> {
-    let failed = |source| Error::io("opening", path, source);
+    let failed = |source| Error::io("open", path, source);
     match fs::canonicalize(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound && options.create && !options.read_only => {}
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
@@ -231,7 +231,7 @@ fn resolve(path: &Path, options: FsOptions) -> Result<PathBuf> {
         }
         resolved => return resolved.map_err(failed),
     }
-    let creating = |source| Error::io("creating", path, source);
+    let creating = |source| Error::io("create", path, source);
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(creating)?,
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {} // somebody else made it just now

@@ -58,6 +58,11 @@ pub(crate) trait History: Send + Sync {
     /// The published compact revision; 0 if nothing is compacted. It is published before anything is dropped.
     fn compact_revision(&self) -> u64;
 
+    /// Whether this process may read it: not one that was forked from the opener.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The events of `range` with `from <= revision <= to`, in the order of (revision, sub).
     ///
     /// Whole revisions only, at least one, stopping after about `bytes_max` bytes. An event counts its bytes and a fixed
@@ -263,10 +268,9 @@ impl Hub {
     }
 
     fn check_start(&self, spec: &WatchSpec) -> Result<()> {
-        if spec.start == 0 {
-            return Ok(());
-        }
-        check_compacted(&*self.history()?, spec.start)
+        let history = self.history()?;
+        history.check()?;
+        if spec.start == 0 { Ok(()) } else { check_compacted(&*history, spec.start) }
     }
 
     /// Marks the slot no more. Its progress stays where it is now. Doing it again is fine.

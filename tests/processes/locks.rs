@@ -72,7 +72,7 @@ pub(crate) fn forked_child_is_refused_and_harms_nothing() -> Outcome {
     let (verbs, exit) = answers.split_once(" exit=").unwrap();
     assert_eq!(exit, "0", "the child died: {verbs}");
     let accepted: Vec<&str> = verbs.split(' ').filter(|answer| !answer.ends_with("=Forked")).collect();
-    assert_eq!(verbs.split(' ').count(), 14);
+    assert_eq!(verbs.split(' ').count(), 15);
     assert!(accepted.is_empty(), "not refused: {accepted:?}");
     // The parent goes on, still has the lock, and closes cleanly.
     assert_eq!(worker.ok("get a"), "1");

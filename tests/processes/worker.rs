@@ -224,7 +224,7 @@ fn forked(db: &Db) -> String {
         Ok(()) => "Ok".to_owned(),
         Err(error) => render(&error).split([' ', ':']).nth(1).unwrap_or_default().to_owned(),
     };
-    let verbs: [(&str, Verb<'_>); 14] = [
+    let verbs: [(&str, Verb<'_>); 15] = [
         ("put", &|| db.put("child", "was here").map(drop)),
         ("get", &|| db.get("a").map(drop)),
         ("range", &|| db.range(KeyRange::all()).map(drop)),
@@ -238,6 +238,7 @@ fn forked(db: &Db) -> String {
         ("check", &|| db.check().map(drop)),
         ("sync", &|| db.sync()),
         ("flush", &|| db.flush()),
+        ("watch", &|| db.watch("a").start().map(drop)),
         ("close", &|| db.close()),
     ];
     verbs.iter().map(|(verb, call)| format!("{verb}={}", name(call()))).collect::<Vec<_>>().join(" ")
