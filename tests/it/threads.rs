@@ -267,10 +267,14 @@ fn a_check_among_writers_finds_nothing() {
             }
             let report = report.unwrap();
             assert!(report.is_clean(), "{report:?}");
+            // Writers come between two checks, however busy the machine is.
+            let before = written.load(Ordering::Relaxed);
+            while written.load(Ordering::Relaxed) < before + 2 {
+                thread::yield_now();
+            }
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(written.into_inner() > 200);
     assert!(drain(&mut watch).unwrap().is_empty());
     db.close().unwrap();
 }
