@@ -2,7 +2,7 @@
 
 use etclite::io::sim::{SimClock, SimDisk};
 use etclite::testing::{merge_all, step};
-use etclite::{Error, Options, Put, Range, SortOrder, SortTarget};
+use etclite::{Db, Error, Options, Put, Range, SortOrder, SortTarget};
 
 use super::rig::{
     Kind, ROOMY, Store, TINY, contents, delete, drain, events, everywhere, ms, open_image, open_sim, put, rev,
@@ -271,4 +271,42 @@ fn cp_01_a_roomy_store_reclaims_like_a_tiny_one() {
     db.put("b", "1").unwrap();
     db.compact_physical(4).unwrap();
     assert_eq!(db.stats().run_entries, 1);
+}
+
+#[test]
+fn cp_09_over_the_quota() {
+    let store = Store::with(Kind::Memory, Options::new().quota_bytes(64 << 10));
+    let lease = store.db.grant(ms(60_000)).unwrap();
+    while store.db.put("a", "x".repeat(1_000)).is_ok() {}
+    while store.db.put("a", "").is_ok() {}
+    // Nothing was raised that somebody would have to disarm: the store is well, only full.
+    assert!(matches!(store.db.health(), etclite::Health::Ok));
+    let put = store.db.put("a", "").unwrap_err();
+    assert!(matches!(put, Error::Full { what: "quota", .. }) && put.applied() == etclite::Applied::No);
+    assert!(matches!(store.db.grant(ms(1_000)), Err(Error::Full { .. })));
+    assert!(matches!(store.db.txn().then([Put::new("b", "")]).commit(), Err(Error::Full { .. })));
+    // What does not grow passes.
+    assert!(store.db.get("a").unwrap().is_some());
+    assert_eq!(lease.keep_alive().unwrap(), ms(60_000));
+    lease.revoke().unwrap();
+    assert_eq!(store.db.delete("a").unwrap().deleted, 1);
+    store.db.compact(store.db.revision()).unwrap();
+    store.db.put("a", "there is room again").unwrap();
+}
+
+#[test]
+fn cp_12_a_backup_is_a_consistent_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path().join("store")).unwrap();
+    for i in 0..100 {
+        db.put(format!("k{}", i % 7), i.to_string()).unwrap();
+    }
+    db.compact(50u64).unwrap();
+    let copied = db.backup(dir.path().join("copy")).unwrap();
+    let hash = db.hash(0u64).unwrap();
+    db.put("k1", "not in the copy").unwrap();
+    let copy = Db::open(dir.path().join("copy")).unwrap();
+    assert_eq!((copied, copy.revision(), copy.compact_revision().get()), (hash.revision, hash.revision, 50));
+    assert_eq!(copy.hash(0u64).unwrap(), hash);
+    assert_eq!(copy.put("k1", "goes on").unwrap().revision, copied + 1);
 }
