@@ -23,13 +23,13 @@ pub(crate) struct Gate {
     changed: Condvar,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    /// Nobody has come yet.
-    Shut,
-    /// Somebody waits.
-    Held,
+#[derive(Debug, Default)]
+struct State {
+    shut: bool,
+    /// How many calls wait here.
+    held: usize,
+    /// How many of them may pass though it is shut.
+    permits: usize,
 }
 
 /// Longer than any test takes; who waits for a thing that never happens fails instead of hanging.
@@ -38,7 +38,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 impl GateDisk {
     /// A disk with an open gate at `site`.
     pub(crate) fn new(disk: &SimDisk, site: IoSite) -> GateDisk {
-        let gate = Gate { site, state: Mutex::new(State::Open), changed: Condvar::new() };
+        let gate = Gate { site, state: Mutex::default(), changed: Condvar::new() };
         GateDisk { disk: disk.clone(), gate: Arc::new(gate) }
     }
 
@@ -49,32 +49,40 @@ impl GateDisk {
 
 impl Gate {
     pub(crate) fn shut(&self) {
-        *self.state.lock().unwrap() = State::Shut;
+        self.state.lock().unwrap().shut = true;
     }
 
     /// Waits until somebody waits at the gate.
     pub(crate) fn await_call(&self) {
         let state = self.state.lock().unwrap();
-        let (_state, late) = self.changed.wait_timeout_while(state, LONG, |state| *state != State::Held).unwrap();
+        let nobody = |state: &mut State| state.held == state.permits;
+        let (_state, late) = self.changed.wait_timeout_while(state, LONG, nobody).unwrap();
         assert!(!late.timed_out(), "nobody comes to {:?}", self.site);
     }
 
+    /// Lets one call pass.
+    pub(crate) fn let_one_pass(&self) {
+        self.state.lock().unwrap().permits += 1;
+        self.changed.notify_all();
+    }
+
     pub(crate) fn open(&self) {
-        *self.state.lock().unwrap() = State::Open;
+        self.state.lock().unwrap().shut = false;
         self.changed.notify_all();
     }
 
     fn pass(&self, site: IoSite) {
-        if site != self.site {
-            return;
-        }
         let mut state = self.state.lock().unwrap();
-        if *state == State::Open {
+        if site != self.site || !state.shut {
             return;
         }
-        *state = State::Held;
+        state.held += 1;
         self.changed.notify_all();
-        drop(self.changed.wait_timeout_while(state, LONG, |state| *state != State::Open).unwrap());
+        let closed = |state: &mut State| state.shut && state.permits == 0;
+        state = self.changed.wait_timeout_while(state, LONG, closed).unwrap().0;
+        state.held -= 1;
+        state.permits = state.permits.saturating_sub(1);
+        self.changed.notify_all();
     }
 }
 
