@@ -239,7 +239,8 @@ impl Engine {
 
     /// Waits for a flush to make room, at most for what is left of `patience`.
     pub(crate) fn wait_for_flush(&self, patience: &mut Duration) -> Result<()> {
-        if self.options.tuning.manual {
+        // Once the threads are ended, whoever needs room flushes by himself: closing, to write down what is left of leases.
+        if self.options.tuning.manual || self.is_stopping() {
             return self.flush_one().map(|_| ());
         }
         let stalled = || self.core.lock().closed.len() >= CLOSED_MAX;

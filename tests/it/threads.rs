@@ -12,7 +12,7 @@ use etclite::testing::{Knobs, expire, open_on, with_knobs};
 use etclite::{Db, Error, Health, LogEvent, Options, PutOptions, prefix};
 
 use super::gate::{GateDisk, LONG};
-use super::rig::{ROOMY, TINY, drain, ids, ms, open_image, open_sim, open_threaded};
+use super::rig::{ROOMY, TINY, drain, ids, left_ms, ms, open_image, open_sim, open_threaded};
 
 /// Small segments, and memtables that take everything: what was written stays in the log.
 const ALL_IN_LOG: Knobs = Knobs { memtable_bytes: 4 << 20, ..TINY };
@@ -218,6 +218,26 @@ fn every_writer_that_waits_for_a_flush_is_told_of_a_full_disk() {
     let revision = db.revision();
     db.close().unwrap();
     assert_eq!(open_on(Arc::new(disk), SYSTEM_TIME(), options).unwrap().revision(), revision);
+}
+
+/// Closing writes down what is left of leases. With memtables waiting for their flush it found no room for that, waited for
+/// threads that it had ended itself, and gave up: `Closed`, and the leases went on from an older time.
+#[test]
+fn a_store_whose_flushes_have_fallen_behind_closes() {
+    let disk = SimDisk::new();
+    let clock = SimClock::new(1);
+    let knobs = Knobs { manual: false, segment_bytes: 4 << 20, fill_bytes: 1 << 20, ..TINY };
+    let open = || open_on(Arc::new(disk.clone()), Arc::new(clock.clone()), with_knobs(Options::new(), knobs)).unwrap();
+    let db = open();
+    (1..=500).for_each(|id| drop(db.grant_with_id(id, ms(60_000)).unwrap()));
+    db.flush().unwrap();
+    disk.set_capacity(Some(disk.used()));
+    while db.put("a", "x".repeat(200)).is_ok() {}
+    // The threads that found no room are gone, and nobody asks them again.
+    disk.set_capacity(None);
+    clock.advance(ms(1_000));
+    db.close().unwrap();
+    assert_eq!(left_ms(&open(), 500), Some(59_000));
 }
 
 /// A flush that takes for ever: `write_timeout` is what a writer waits, and nothing of it was written.
