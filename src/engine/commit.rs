@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use crate::engine::background::Job;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
+use crate::io::room::Room;
 use crate::kv::LeaseId;
 use crate::log::Frame;
 use crate::options::Durability;
@@ -67,37 +68,6 @@ impl Core {
         // With nothing in the open batch, the last index is in the one before.
         let batch = self.batch.number - u64::from(self.batch.last_index == 0);
         Ticket { index: self.state.index, batch }
-    }
-}
-
-/// A place to wait in. The standard library's condition variable wakes all with one system call, where parking_lot's
-/// hands its lock from one to the next; with 64 callers that is most of the cost of a batch.
-#[derive(Debug, Default)]
-struct Room {
-    /// How many wait; changed and looked at under the lock.
-    waiting: std::sync::Mutex<usize>,
-    call: std::sync::Condvar,
-}
-
-impl Room {
-    /// Waits for a call, unless `ready` by the time that a call could be missed no more.
-    fn wait(&self, ready: impl Fn() -> bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if ready() {
-            return;
-        }
-        *waiting += 1;
-        waiting = self.call.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
-        *waiting -= 1;
-    }
-
-    fn call(&self, all: bool) {
-        let waiting = *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match (waiting, all) {
-            (0, _) => {}
-            (_, true) => self.call.notify_all(),
-            (_, false) => self.call.notify_one(),
-        }
     }
 }
 

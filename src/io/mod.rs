@@ -21,6 +21,7 @@ pub mod fs;
 mod lock;
 pub mod memory;
 pub mod mmap;
+pub(crate) mod room;
 #[cfg(feature = "_testing")]
 pub mod sim;
 mod sys;

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -138,4 +138,28 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 /// Runs in each forked child, where only what is safe in a signal handler may be done.
 extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Sleeps while `word` holds `expected`; returns at once if it does not, and may return for nothing.
+#[cfg(target_os = "linux")]
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
+    // SAFETY: the word outlives the call; the system reads it and nothing else. Whatever it answers, the caller looks
+    // again.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            expected,
+            std::ptr::null::<libc::timespec>(),
+        )
+    };
+}
+
+/// Wakes one of those who sleep on `word`, or all.
+#[cfg(target_os = "linux")]
+pub(crate) fn futex_wake(word: &AtomicU32, all: bool) {
+    let count = if all { libc::c_int::MAX } else { 1 };
+    // SAFETY: the system uses the word's address as a name and does not look at it.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count) };
 }
