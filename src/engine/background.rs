@@ -237,17 +237,18 @@ impl Engine {
         threads.into_iter().filter(|thread| thread.thread().id() != own_id).for_each(|thread| drop(thread.join()));
     }
 
-    /// Waits for a flush to make room, at most for what is left of `patience`.
+    /// Waits for a flush or a merge to make room, at most for what is left of `patience`.
     pub(crate) fn wait_for_flush(&self, patience: &mut Duration) -> Result<()> {
         // Once the threads are ended, whoever needs room flushes by himself: closing, to write down what is left of leases.
         if self.options.tuning.manual || self.is_stopping() {
-            return self.flush_one().map(|_| ());
+            return self.catch_up();
         }
-        let stalled = || self.core.lock().closed.len() >= CLOSED_MAX;
+        let stalled = || self.core.lock().closed.len() >= CLOSED_MAX || self.merges_are_behind();
         let started = self.clock.now().mono;
         let patient_for = *patience;
         let failures = self.background.jobs.lock().failures;
         self.kick(Job::Flush);
+        self.kick(Job::Merge);
         let mut jobs = self.background.jobs.lock();
         loop {
             self.check_poison()?;

@@ -63,7 +63,7 @@ pub struct Stats {
     pub leases: u64,
     /// How many watches are open.
     pub watches: u64,
-    /// How many snapshot handles are held.
+    /// How many snapshots are pinned: those that have grown too old no longer are.
     pub snapshots: u64,
     /// Bytes of memtables and runs that live for the sake of snapshots alone.
     pub pinned_bytes: u64,

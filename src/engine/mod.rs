@@ -179,7 +179,7 @@ enum Obstacle {
     Frame,
     /// No zero-filled room for it, of so many bytes.
     LogRoom(usize),
-    /// Flushes have fallen behind.
+    /// Flushes or merges have fallen behind.
     Flush,
     /// The quota seems reached, but not all that compaction has freed is known yet.
     Weight,
@@ -287,7 +287,7 @@ impl Engine {
         let bytes_max = self.options.tuning.memtable_bytes;
         let full = !self.version.load().active().has_room(&changes.entries, bytes_max);
         if full || core.log_bytes > bytes_max as u64 {
-            if core.closed.len() >= CLOSED_MAX {
+            if core.closed.len() >= CLOSED_MAX || self.merges_are_behind() {
                 return Err(Obstacle::Flush);
             }
             self.rotate(core);

@@ -320,11 +320,15 @@ impl Engine {
     /// Applies the entries above the checkpoint. Memtables rotate and flush on the way as usual, now that what they
     /// hold is proven.
     fn replay(&self, scan: &Scan) -> Result<()> {
-        let mut proven = self.core.lock().state.revision;
+        // What the checkpoint covers is passed over; from there on every entry must be the next one.
+        let (checkpoint, mut proven) = {
+            let core = self.core.lock();
+            (core.state.index, core.state.revision)
+        };
         for frame in &scan.frames {
             for record in frame.records() {
                 if let Record::Entry { index, payload, .. } = record
-                    && index > self.core.lock().state.index
+                    && index > checkpoint
                 {
                     let place = |what| Error::corrupt(segment_path(frame.seq), frame.offset, what);
                     self.replay_entry(index, payload).map_err(|error| match error {
@@ -375,7 +379,7 @@ impl Engine {
             {
                 drop(core);
                 self.publish_replayed();
-                self.flush_one()?;
+                self.catch_up()?;
                 continue;
             }
             core.state.install(&changes);

@@ -38,6 +38,23 @@ impl Engine {
         Ok(())
     }
 
+    /// What a writer does for itself where no thread does: the oldest flush that waits, or else a merge.
+    pub(crate) fn catch_up(&self) -> Result<()> {
+        if !self.flush_one()? {
+            self.merge_some(false)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are so many runs that writers wait for merges. Every read looks at each of them, and each takes a
+    /// descriptor or a map. Runs that are too large to be merged any more hold nobody up, and nor does closing.
+    pub(crate) fn merges_are_behind(&self) -> bool {
+        let version = self.version.load();
+        let runs = &version.runs;
+        let (count, bytes_max) = (self.options.tuning.merge_runs, self.options.tuning.merge_bytes_max);
+        runs.len() >= RUNS_MAX.max(count) && within_limits(&runs[..count], bytes_max) > 1 && !self.is_stopping()
+    }
+
     /// Flushes the oldest closed memtable; false if there is none.
     pub(crate) fn flush_one(&self) -> Result<bool> {
         self.settle(self.flush_oldest())
@@ -226,6 +243,9 @@ fn is_garbage(run: &Run, compacted: u64) -> bool {
     let superseded = run.info.garbage.iter().rev().find(|(revision, _)| *revision <= compacted);
     run.info.compacted < compacted && superseded.is_some_and(|(_, count)| *count * 10 > run.info.entries * 3)
 }
+
+/// How many runs there may be before writers wait for merges: a read looks at the head of each.
+const RUNS_MAX: usize = 24;
 
 /// How many of the newest runs fit into one of so many bytes.
 fn within_limits(runs: &[Arc<Run>], bytes_max: u64) -> usize {

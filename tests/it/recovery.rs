@@ -330,3 +330,19 @@ fn runs_beyond_the_limit_stay_apart() {
     let db = open();
     assert_eq!((contents(&db), before.len(), db.revision()), (before, 100, rev(101)));
 }
+
+/// Flushes outran merges, and runs piled up without a bound: each costs every read a look, and a descriptor. Writers now wait
+/// for a merge, or do it themselves where there is no thread for it.
+#[test]
+fn writers_wait_for_merges_that_have_fallen_behind() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let db = open_sim(&disk, &clock, TINY);
+    let mut most = 0;
+    for i in 0..1_500 {
+        db.put(format!("k{}", i % 50), [b'x'; 200]).unwrap();
+        most = most.max(db.stats().runs);
+    }
+    assert!((20..=26).contains(&most), "{most} runs");
+    assert!(db.check().unwrap().is_clean());
+    assert_eq!(db.count(..).unwrap(), 50);
+}

@@ -118,7 +118,8 @@ pub(crate) fn mixed_load_leaks_nothing() -> Outcome {
     }
     // The main thread and one a job; of each job one more may be on its way out.
     assert!(max(|c| c.threads, &busy) <= 11, "more threads than jobs");
-    assert!(max(|c| c.descriptors, &busy) <= quiet[1].descriptors + 24, "descriptors pile up");
+    // Writers wait for merges from 24 runs on; a merge, a flush and the log have some more in hand.
+    assert!(max(|c| c.descriptors, &busy) <= quiet[1].descriptors + 40, "descriptors pile up");
     assert!(max(|c| c.disk, &busy) <= BUSY_BYTES_MAX, "the disk fills");
     assert!(max(|c| c.rss_kib, &busy) <= 256 << 10, "memory grows");
     assert_eq!(worker.ok("check"), "[]");

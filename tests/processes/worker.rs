@@ -39,7 +39,9 @@ pub(crate) fn say(line: &str) {
 pub(crate) fn render(error: &Error) -> String {
     let debug = format!("{error:?}");
     let variant = debug.split([' ', '(', '{']).next().unwrap_or_default();
-    format!("error {variant}: {error}")
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+    format!("error {variant}: {error}{causes}")
 }
 
 /// Sizes at which rolling, flush and merge happen all the time.
