@@ -96,6 +96,20 @@ impl Background {
     }
 }
 
+impl Jobs {
+    /// Keeps the list of threads short. One that has finished is joined, not forgotten: until then the system may still
+    /// show it, and closing promises that none is left.
+    fn join_finished(&mut self) {
+        if self.threads.len() >= THREADS_KEPT {
+            let finished = self.threads.extract_if(.., |thread| thread.is_finished());
+            finished.for_each(|thread| drop(thread.join()));
+        }
+    }
+}
+
+/// How many threads are kept to be joined before finished ones are.
+const THREADS_KEPT: usize = 64;
+
 impl Engine {
     /// Makes sure that `job` looks for work. All of it writes, so a read-only store has none.
     pub(crate) fn kick(&self, job: Job) {
@@ -112,7 +126,7 @@ impl Engine {
         }
         let Some(engine) = self.arc() else { return };
         jobs.running[job as usize] = Some(None);
-        jobs.threads.retain(|thread| !thread.is_finished());
+        jobs.join_finished();
         let name = format!("{job:?}").to_lowercase();
         match thread::spawn(&name, move || engine.run_job(job)) {
             Ok(thread) => jobs.threads.push(thread),

@@ -117,13 +117,14 @@ pub(crate) fn missing_permissions_are_typed_errors() -> Outcome {
 pub(crate) fn few_descriptors_and_no_temporary_directory() -> Outcome {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("store");
-    for limit in 3..24 {
+    for limit in (3..24).chain([64]) {
         let mut worker = Worker::spawn(command_under(&[]).env(ROLE, "script").env("TMPDIR", "/nowhere"));
         worker.ok(&format!("nofile {limit}"));
         let opened = worker.ask(&format!("open {} tiny", store.display()));
         if opened != "ok" {
             assert!(opened.starts_with("error Io:") && opened.contains("Too many open files"), "{limit}: {opened}");
-            assert!(limit < 16, "16 descriptors are enough to open");
+            // How many it takes depends on how many runs there are, which is at most some two dozen.
+            assert!(limit < 64, "64 descriptors are enough to open");
             continue;
         }
         for key in 0..80 {
