@@ -14,6 +14,15 @@ fn store_threads() -> Vec<String> {
     names.filter(|name| name.starts_with("etclite")).collect()
 }
 
+/// No thread of a store is left. The system may show one that was joined for a moment longer: it tells the joiner first.
+fn no_thread_is_left(when: &str) {
+    let started = std::time::Instant::now();
+    while !store_threads().is_empty() {
+        assert!(started.elapsed().as_secs() < 10, "{:?} {when}", store_threads());
+        std::thread::yield_now();
+    }
+}
+
 fn descriptors_below(dir: &std::path::Path) -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
     links.filter(|link| link.starts_with(dir)).count()
@@ -56,7 +65,7 @@ fn em_01_two_thousand_opens_leak_nothing() {
             assert!(descriptors_below(dir.path()) == 0, "after {i} opens");
         }
     }
-    assert_eq!(store_threads(), [""; 0]);
+    no_thread_is_left("at the end");
     let db = Db::open(&path).unwrap();
     assert_eq!(db.leases().unwrap(), []);
 }
@@ -80,7 +89,7 @@ fn em_01_close_ends_every_thread() {
         let receiver = db.watch(..).start().unwrap().receiver(1);
         db.close().unwrap();
         drop(receiver);
-        assert_eq!(store_threads(), [""; 0], "round {round}");
+        no_thread_is_left(&format!("in round {round}"));
     }
 }
 
