@@ -495,7 +495,14 @@ fn x_07_keep_alive_races_expiry_on_real_threads() {
         let lease = db.grant(ms(4)).unwrap();
         db.put_with("a", "1", PutOptions::new().lease(lease.id())).ok();
         let mut renewed = None;
+        let mut tries = 0;
         let stop = loop {
+            tries += 1;
+            if tries > 50 {
+                // On a quiet machine renewals win every race; then the lease is left to its end.
+                gone.next().unwrap().unwrap();
+                break lease.keep_alive().unwrap_err();
+            }
             let asked = std::time::Instant::now();
             match lease.keep_alive() {
                 Ok(ttl) => renewed = Some((asked, ttl)),
