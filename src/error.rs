@@ -1,10 +1,14 @@
 //! Every way a call can fail, grouped by what its caller does next.
 
+pub(crate) mod code;
+
 use crate::kv::Revision;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use code::Code;
 
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -27,6 +27,7 @@
 //! | `watch`, `lease` | who is told of changes, and from where; when leases end, and why never early |
 //! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
+//! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
 //! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
 //!
 //! Ids such as TX-10 in comments and in the names of tests are rules of behaviour, one each: the tests named `tx_10_..`
@@ -34,6 +35,9 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types))]
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub(crate) mod codec;
 mod db;
 mod engine;
@@ -66,7 +70,7 @@ pub use db::{CompactResponse, Db, DbTxn, Lease, LeaseStatus, RangeIter, Snapshot
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};
 pub use engine::verify::{CheckReport, Problem};
-pub use error::{Applied, Error, Holder, Invalid, Result};
+pub use error::{Applied, Code, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
 pub use op::{
     Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, Op, OpResponse, Put, PutOptions,

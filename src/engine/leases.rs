@@ -8,6 +8,7 @@ use crate::engine::apply::Response;
 use crate::engine::command::{Cause, Kind, Stamp};
 use crate::engine::commit::Ticket;
 use crate::engine::{Engine, millis};
+use crate::error::code;
 use crate::error::{Error, Result};
 use crate::kv::{LeaseId, Revision};
 use crate::lease::{LeaseTime, Renewal};
@@ -36,7 +37,7 @@ impl Engine {
     pub(crate) fn grant(&self, id: LeaseId, ttl: Duration) -> Result<(LeaseId, Duration, Revision)> {
         if ttl > TTL_MAX {
             let (len, max) = (millis(ttl), millis(TTL_MAX));
-            return Err(Error::TooLarge { what: "lease TTL in milliseconds", len, max });
+            return Err(Error::TooLarge { what: code::LEASE_TTL, len, max });
         }
         let ttl_ms = whole_millis(ttl.max(self.options.min_ttl));
         let mut draws = 0;

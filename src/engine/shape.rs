@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::error::code;
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, RangeEnd};
 use crate::op::{Op, Txn, check_key};
@@ -26,11 +27,11 @@ pub(crate) fn check_txn(txn: &Txn, limits: TxnLimits) -> Result<()> {
 fn check_level(txn: &Txn, budget: usize, ops_max: usize, depth_max: usize, depth: usize) -> Result<()> {
     let too_large = |what, len: usize, max: usize| Error::TooLarge { what, len: len as u64, max: max as u64 };
     if depth > depth_max {
-        return Err(too_large("depth of nested txns", depth, depth_max));
+        return Err(too_large(code::TXN_DEPTH, depth, depth_max));
     }
     let count = txn.compares.len().max(txn.then.len()).max(txn.or_else.len());
     if count > budget {
-        return Err(too_large("number of operations in txn request", ops_max - budget + count, ops_max));
+        return Err(too_large(code::TXN_OPS, ops_max - budget + count, ops_max));
     }
     for compare in &txn.compares {
         compare.check()?;
