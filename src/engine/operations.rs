@@ -300,6 +300,12 @@ impl Engine {
         Ok(answer)
     }
 
+    #[cfg(feature = "_testing")]
+    pub(crate) fn remembered(&self) -> Vec<(u128, u64)> {
+        let records = self.core.lock().state.operations.above(0);
+        records.iter().map(|record| (record.id, record.revision)).collect()
+    }
+
     /// As [`Engine::order`], under an operation id if there is one; `drawn` says that a grant's id was not asked for.
     pub(crate) fn order_once(&self, kind: Kind, request: Option<Request>, drawn: bool) -> Result<(Answer, Ticket)> {
         let operation = match request {
