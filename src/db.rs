@@ -2,6 +2,7 @@
 
 mod lease;
 mod open;
+mod operation;
 mod snapshot;
 mod txn;
 
@@ -26,6 +27,7 @@ use crate::options::{LogEvent, Options};
 use crate::watch::WatchBuilder;
 
 pub use lease::{Lease, LeaseStatus};
+pub use operation::Operation;
 pub use snapshot::{RangeIter, Snapshot};
 pub use txn::DbTxn;
 use txn::is_read_only;
@@ -138,15 +140,20 @@ impl Db {
     }
 
     fn put_op(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<PutResponse> {
+        let put = self.checked_put(key, value, options)?;
+        match self.engine().submit(Kind::Put(put))? {
+            Response::Put(response) => Ok(response),
+            other => unreachable!("a put answers {other:?}"),
+        }
+    }
+
+    fn checked_put(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Put> {
         check_key(key)?;
         // Before anything is copied (RV-08).
         self.engine().check_request_bytes(key.len().saturating_add(value.len()))?;
         let put = Put::with(key, value, options);
         put.check()?;
-        match self.engine().submit(Kind::Put(put))? {
-            Response::Put(response) => Ok(response),
-            other => unreachable!("a put answers {other:?}"),
-        }
+        Ok(put)
     }
 
     /// The key's latest value, or `None`.
@@ -302,12 +309,7 @@ impl Db {
     /// # Errors
     /// As [`Db::put`]; [`Error::DuplicateKey`]; those of its reads. Any failure fails the whole txn.
     pub fn execute<S>(&self, txn: Txn<S>) -> Result<TxnResponse> {
-        let mut txn = txn.finish();
-        let options = &self.engine().options;
-        if !options.keys_only_lease {
-            txn.blank_leases();
-        }
-        check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
+        let txn = self.checked_txn(txn.finish())?;
         if is_read_only(&txn) {
             return self.engine().read_txn(&txn);
         }
@@ -315,6 +317,15 @@ impl Db {
             Response::Txn(response) => Ok(response),
             other => unreachable!("a txn answers {other:?}"),
         }
+    }
+
+    fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
+        let options = &self.engine().options;
+        if !options.keys_only_lease {
+            txn.blank_leases();
+        }
+        check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
+        Ok(txn)
     }
 
     /// Puts `value` at `key` if the key does not exist. `None` if it does.

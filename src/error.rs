@@ -38,6 +38,8 @@ pub enum Invalid {
     LeaseProvided,
     /// A watch over a range whose end is at or below its start (etcd: "watcher range is empty").
     EmptyWatchRange,
+    /// The operation id was used for another request before.
+    OperationIdReused,
     /// An option or argument outside its documented bounds.
     Argument(&'static str),
 }
@@ -113,7 +115,9 @@ pub enum Error {
     },
 
     // Read before retrying.
-    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read.
+    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read. Or it was
+    /// repeated under its operation id so late that the store no longer knows whether it had been there before; this time
+    /// nothing was written.
     Indeterminate,
 
     // It is done; look at the cause.
@@ -200,6 +204,7 @@ impl fmt::Display for Invalid {
             Invalid::ValueProvided => "value is provided",
             Invalid::LeaseProvided => "lease is provided",
             Invalid::EmptyWatchRange => "watcher range is empty",
+            Invalid::OperationIdReused => "the operation id was used for another request",
             Invalid::Argument(what) => what,
         })
     }

@@ -8,7 +8,9 @@ use crate::kv::{KeyRange, LeaseId, Revision};
 use bytes::Bytes;
 use std::marker::PhantomData;
 
+mod once;
 mod response;
+pub use once::{OnceResponse, OperationId};
 pub use response::{DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
 
 /// Writes one key, as etcd's `PutRequest`.

@@ -38,6 +38,8 @@ pub enum Bug {
     LeaseRefreshed,
     /// S18: expiry is applied whatever epoch it saw.
     ExpiryWithoutEpoch,
+    /// S27: a flush forgets the operation ids of its memtable.
+    OperationForgotten,
 }
 
 #[cfg(feature = "_testing")]

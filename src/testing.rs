@@ -77,6 +77,11 @@ pub fn merge_all(db: &Db) -> Result<bool> {
     db.engine().merge_some(true)
 }
 
+/// The ids of the operations that are remembered, oldest first, with the revision of each.
+pub fn remembered(db: &Db) -> Vec<(u128, u64)> {
+    db.engine().remembered()
+}
+
 /// Backs up to any empty disk.
 pub fn backup_to(db: &Db, disk: &Arc<dyn Disk>) -> Result<crate::kv::Revision> {
     db.engine().backup_to(disk)

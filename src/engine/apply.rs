@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::engine::command::{Cause, Command, Kind, Stamp};
+use crate::engine::operations::{self, Replay};
 use crate::engine::query::{self, Answer};
 use crate::engine::state::{Changes, Lease, State};
 use crate::error::{Error, Invalid, Result};
@@ -37,10 +38,28 @@ pub(crate) enum Response {
 pub(crate) struct Outcome {
     pub(crate) response: Response,
     pub(crate) changes: Changes,
+    /// Set if the command was a repetition, which changes nothing.
+    pub(crate) replay: Option<Replay>,
+}
+
+impl Outcome {
+    /// Of a command that changes nothing.
+    pub(crate) fn unchanged(state: &State) -> Outcome {
+        let revision = state.revision;
+        let response = Response::Done(Revision::new(revision));
+        Outcome { response, changes: Changes { revision, ..Changes::default() }, replay: None }
+    }
 }
 
 /// Evaluates a command on the head. Nothing is changed; the caller installs the changes, or drops them.
 pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
+    match &command.operation {
+        None => run(state, version, command),
+        Some(operation) => operations::once(state, command, operation, || run(state, version, command)),
+    }
+}
+
+fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
     let mut draft = Draft::new(state, version);
     let response = match &command.kind {
         Kind::Put(put) => Response::Put(draft.put(put)?),
@@ -51,7 +70,7 @@ pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> R
         Kind::LeaseCheckpoint { renewed, stamp, remaining } => draft.lease_checkpoint(*renewed, *stamp, remaining),
         Kind::Compact { revision } => draft.compact(revision.get())?,
     };
-    Ok(Outcome { response, changes: draft.finish() })
+    Ok(Outcome { response, changes: draft.finish(), replay: None })
 }
 
 /// Runs a txn that can only read.
@@ -90,7 +109,8 @@ impl<'a> Draft<'a> {
 
     fn finish(self) -> Changes {
         let revision = self.revision();
-        Changes { revision, entries: self.entries, leases: self.leases, compact_revision: self.compact_revision }
+        let Draft { entries, leases, compact_revision, .. } = self;
+        Changes { revision, entries, leases, compact_revision, operation: None }
     }
 
     /// The revision of the changes, whether there are any yet or not.
@@ -479,7 +499,9 @@ mod tests {
         state.leases.insert(id, Lease { renewal_epoch: 2, ..Lease::default() });
         let version = Version { memtables: vec![Arc::new(Memtable::default())], runs: Vec::new(), compacted: 0 };
         let kind = Kind::Revoke { id, cause: Cause::Expired { renewal_epoch } };
-        evaluate(&state, &version, &Command { time_ms: 0, kind }).expect("an expiry never fails").changes
+        evaluate(&state, &version, &Command { time_ms: 0, operation: None, kind })
+            .expect("an expiry never fails")
+            .changes
     }
 
     #[test]

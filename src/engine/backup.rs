@@ -14,9 +14,10 @@ use crate::io::{Disk, IoSite};
 use crate::kv::{LeaseId, Revision};
 use crate::log::{Log, LogOptions};
 use crate::store::Version;
-use crate::store::catalog::{Catalog, Checkpoint, Contents, Meta};
+use crate::store::catalog::{Catalog, Checkpoint, Contents, Meta, OperationsRow};
 use crate::store::key::everything;
 use crate::store::merge::{Merged, Retention, merge_into};
+use crate::store::state_file::{self, Remembered};
 
 /// How many backups this process has begun.
 static BACKUPS: AtomicU64 = AtomicU64::new(0);
@@ -29,6 +30,7 @@ struct Pinned {
     index: u64,
     compact_revision: Option<u64>,
     leases: Vec<(LeaseId, Lease)>,
+    operations: (OperationsRow, Vec<Arc<Remembered>>),
 }
 
 impl Engine {
@@ -61,7 +63,7 @@ impl Engine {
     pub(crate) fn backup_to(&self, disk: &Arc<dyn Disk>) -> Result<Revision> {
         let pinned = self.pin()?;
         let io = |what, path| move |error| Error::io(what, path, error);
-        for dir in ["log", "run"] {
+        for dir in ["log", "run", state_file::DIRECTORY] {
             disk.create_dir(IoSite::BackupCreate, dir).map_err(io("create directory", dir))?;
         }
         let mut contents = Contents { meta: self.backup_meta(), ..Contents::default() };
@@ -71,6 +73,11 @@ impl Engine {
         let run = merge_into(disk, store_id, 1, Merged::new(vec![sources], false), retention, &|| false)?;
         if let Some(info) = run {
             contents.runs.insert(info.id, run_row(&info, 1));
+        }
+        let (row, remembered) = &pinned.operations;
+        contents.operations = *row;
+        if !remembered.is_empty() {
+            contents.state_files.insert(1, state_file::write(disk, store_id, 1, remembered)?);
         }
         let options = LogOptions { segment_bytes: 64 << 20, fill_bytes_min: 1 << 20, spare: false };
         let base = (pinned.term, pinned.index);
@@ -111,6 +118,7 @@ impl Engine {
                 index: state.index,
                 compact_revision: state.compact_revision,
                 leases: state.leases.iter().map(|(id, lease)| (*id, lease.clone())).collect(),
+                operations: (state.operations.row(state.index), state.operations.above(0)),
             };
             (pinned, core.ticket())
         };
@@ -136,6 +144,8 @@ impl Engine {
         pinned.revision = view.revision;
         pinned.index = self.published_index();
         pinned.compact_revision = pinned.compact_revision.map(|_| view.compacted);
+        // What a command that is not published dropped counts as dropped: who asks for it is told that it is not known.
+        pinned.operations.1.retain(|record| record.index <= pinned.index);
         let published = self.lessor.list(self.lease_now()).into_iter();
         pinned.leases = published
             .map(|(id, time)| (id, Lease { ttl_ms: crate::engine::millis(time.granted), ..Lease::default() }))

@@ -1,7 +1,9 @@
 //! What is logged, replayed and replicated: one `Command`, encoded by hand.
 //!
 //! ```text
-//! u8 version (1) | u8 kind | varint orderer's time, ms since the Unix epoch | body
+//! u8 version (1) | u8 kind | varint orderer's time, ms since the Unix epoch | operation, if bit 7 of kind is set | body
+//!
+//! operation: u128 id | u64 fingerprint | u8 0, or 1 and varint since | varint count, age in ms, bytes of a result
 //! ```
 //! Whatever `apply` may not ask for itself (ids, times, draws) stands inside. Bodies are varints and length-prefixed
 //! bytes; a new field means a new version byte, and a version that is not known is refused as written by a newer
@@ -10,6 +12,7 @@
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
+use crate::engine::operations::Operation;
 use crate::kv::{KeyRange, LeaseId, RangeEnd, Revision};
 use crate::op::{
     Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
@@ -20,6 +23,8 @@ use crate::op::{
 pub(crate) struct Command {
     /// The orderer's wall clock, in milliseconds since the Unix epoch.
     pub(crate) time_ms: u64,
+    /// That it takes effect once, however often it is sent.
+    pub(crate) operation: Option<Operation>,
     pub(crate) kind: Kind,
 }
 
@@ -53,6 +58,9 @@ pub(crate) struct Stamp {
 
 const VERSION: u8 = 1;
 
+/// The bit of the kind's byte that says that an operation follows the time.
+const WITH_OPERATION: u8 = 0x80;
+
 /// The deepest nesting that is decoded: above the deepest that a request may have, so that a hostile file cannot
 /// exhaust the stack.
 const DEPTH_MAX: u32 = 256;
@@ -60,9 +68,33 @@ const DEPTH_MAX: u32 = 256;
 impl Command {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_u8(VERSION);
-        out.put_u8(self.kind.tag());
+        let flag = if self.operation.is_some() { WITH_OPERATION } else { 0 };
+        out.put_u8(self.kind.tag() | flag);
         out.put_varint(self.time_ms);
-        match &self.kind {
+        if let Some(operation) = &self.operation {
+            operation.write(out);
+        }
+        self.kind.encode(out);
+    }
+
+    /// The command in `bytes`, all of them; `None` if they are damaged or of a version that is not known.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Command> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return None;
+        }
+        let tag = reader.u8()?;
+        let time_ms = reader.varint()?;
+        let operation = if tag & WITH_OPERATION == 0 { None } else { Some(Operation::read(&mut reader)?) };
+        let kind = read_kind(&mut reader, tag & !WITH_OPERATION)?;
+        reader.is_empty().then_some(Command { time_ms, operation, kind })
+    }
+}
+
+impl Kind {
+    /// Appends the body.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
             Kind::Put(put) => write_put(out, put),
             Kind::Delete(delete) => write_delete(out, delete),
             Kind::Txn(txn) => write_txn(out, txn),
@@ -93,18 +125,6 @@ impl Command {
             Kind::Compact { revision } => out.put_varint(revision.get()),
         }
     }
-
-    /// The command in `bytes`, all of them; `None` if they are damaged or of a version that is not known.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Command> {
-        let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return None;
-        }
-        let tag = reader.u8()?;
-        let time_ms = reader.varint()?;
-        let kind = read_kind(&mut reader, tag)?;
-        reader.is_empty().then_some(Command { time_ms, kind })
-    }
 }
 
 /// The version byte of an encoded command, if it is one that this release does not know.
@@ -113,7 +133,7 @@ pub(crate) fn newer_version(bytes: &[u8]) -> Option<u8> {
 }
 
 impl Kind {
-    fn tag(&self) -> u8 {
+    pub(crate) fn tag(&self) -> u8 {
         match self {
             Kind::Put(_) => 1,
             Kind::Delete(_) => 2,
@@ -288,7 +308,8 @@ const SORT_TARGETS: [SortTarget; 5] =
 
 fn write_query(out: &mut Vec<u8>, query: &Range) {
     let descend = query.sort.1 == SortOrder::Descend;
-    write_flags(out, &[descend, query.keys_only, query.count_only, query.with_count]);
+    // What a remembered answer was must not depend on the options of a later open.
+    write_flags(out, &[descend, query.keys_only, query.count_only, query.with_count, query.blank_lease]);
     let target = SORT_TARGETS.iter().position(|target| *target == query.sort.0);
     out.put_varint(target.expect("every sort target is in the table") as u64);
     write_range(out, &query.range);
@@ -299,12 +320,13 @@ fn write_query(out: &mut Vec<u8>, query: &Range) {
 }
 
 fn read_query(reader: &mut Reader<'_>) -> Option<Range> {
-    let [descend, keys_only, count_only, with_count] = read_flags(reader)?;
+    let [descend, keys_only, count_only, with_count, blank_lease] = read_flags(reader)?;
     let target = *SORT_TARGETS.get(usize::try_from(reader.varint()?).ok()?)?;
     let order = if descend { SortOrder::Descend } else { SortOrder::Ascend };
     let mut query = Range::new(read_range(reader)?);
     query.sort = (target, order);
     (query.keys_only, query.count_only, query.with_count) = (keys_only, count_only, with_count);
+    query.blank_lease = blank_lease;
     query.limit = reader.varint()?;
     let fields = [&mut query.at, &mut query.min_mod, &mut query.max_mod, &mut query.min_create, &mut query.max_create];
     for field in fields {
@@ -406,6 +428,7 @@ fn read_compare(reader: &mut Reader<'_>) -> Option<Compare> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::operations::Limits;
 
     fn samples() -> Vec<Kind> {
         let nested = Txn::new().when([Compare::value("v").gt("x")]).then([Delete::new("a".."b").prev_kv()]);
@@ -434,8 +457,27 @@ mod tests {
 
     fn encoded(kind: Kind) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Command { time_ms: 1_700_000_000_000, kind }.encode(&mut bytes);
+        Command { time_ms: 1_700_000_000_000, operation: None, kind }.encode(&mut bytes);
         bytes
+    }
+
+    #[test]
+    fn the_format_of_an_operation_is_fixed() {
+        let limits = Limits { count: 1, age_ms: 300, result_bytes: 2 };
+        let operation = Operation { id: 3 << 120, since: Some(5), fingerprint: 4, limits };
+        for since in [None, Some(5)] {
+            let operation = Some(Operation { since, ..operation });
+            let command = Command { time_ms: 300, operation, kind: Kind::Compact { revision: Revision::new(9) } };
+            let mut bytes = Vec::new();
+            command.encode(&mut bytes);
+            let since: &[u8] = if since.is_some() { &[1, 5] } else { &[0] };
+            let wanted = [&[1, 0x87, 0xac, 2], &[0; 15][..], &[3, 4, 0, 0, 0, 0, 0, 0, 0], since, &[1, 0xac, 2, 2, 9]];
+            assert_eq!(bytes, wanted.concat());
+            assert_eq!(Command::decode(&bytes), Some(command));
+            for cut in 0..bytes.len() {
+                assert_eq!(Command::decode(&bytes[..cut]), None);
+            }
+        }
     }
 
     #[test]
@@ -451,7 +493,7 @@ mod tests {
     fn the_format_of_a_put_is_fixed() {
         let put = Kind::Put(Put::with("key", "value", PutOptions::new().lease(3).prev_kv()));
         let mut bytes = Vec::new();
-        Command { time_ms: 300, kind: put }.encode(&mut bytes);
+        Command { time_ms: 300, operation: None, kind: put }.encode(&mut bytes);
         assert_eq!(bytes, b"\x01\x01\xac\x02\x01\x06\x03key\x05value");
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::engine::apply::Response;
 use crate::engine::command::{Cause, Kind, Stamp};
 use crate::engine::commit::Ticket;
+use crate::engine::operations::{Answer, Replay, Request};
 use crate::engine::{Engine, millis};
 use crate::error::code;
 use crate::error::{Error, Result};
@@ -35,6 +36,12 @@ const EPOCH: Duration = Duration::from_secs(1 << 40);
 impl Engine {
     /// Grants a lease; id 0 draws a random positive one (LE-01).
     pub(crate) fn grant(&self, id: LeaseId, ttl: Duration) -> Result<(LeaseId, Duration, Revision)> {
+        let granted = self.grant_once(id, ttl, None)?;
+        Ok((granted.id, granted.ttl, granted.revision))
+    }
+
+    /// The same, under an operation id if there is one.
+    pub(crate) fn grant_once(&self, id: LeaseId, ttl: Duration, operation: Option<Request>) -> Result<Granted> {
         if ttl > TTL_MAX {
             let (len, max) = (millis(ttl), millis(TTL_MAX));
             return Err(Error::TooLarge { what: code::LEASE_TTL, len, max });
@@ -44,15 +51,25 @@ impl Engine {
         loop {
             let drawn = if id.is_none() { self.draw_lease_id() } else { id };
             let stamp = self.stamp_rounded_up();
-            match self.submit(Kind::Grant { id: drawn, ttl_ms, stamp }) {
-                Ok(response) => {
+            match self.submit_grant(Kind::Grant { id: drawn, ttl_ms, stamp }, operation, id.is_none()) {
+                Ok(Answer { response, replay }) => {
+                    let revision = done(response);
+                    if let Some((id, ttl_ms)) = replay.and_then(|replay| replay.granted) {
+                        return Ok(Granted { id, ttl: Duration::from_millis(ttl_ms), revision, replay });
+                    }
                     self.note_late_grant(drawn)?;
-                    return Ok((drawn, Duration::from_millis(ttl_ms), done(response)));
+                    return Ok(Granted { id: drawn, ttl: Duration::from_millis(ttl_ms), revision, replay });
                 }
                 Err(Error::LeaseExists) if id.is_none() && draws < DRAWS_MAX => draws += 1,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn submit_grant(&self, kind: Kind, operation: Option<Request>, drawn: bool) -> Result<Answer> {
+        let (answer, ticket) = self.order_once(kind, operation, drawn)?;
+        self.wait(ticket)?;
+        Ok(answer)
     }
 
     /// The stamp of a grant, from which its whole time is left: rounded up, so that a restart never ends it early.
@@ -230,6 +247,16 @@ impl Engine {
     pub(crate) fn lease_time(&self, stamp: &Stamp) -> Duration {
         if self.writer.is_some() { EPOCH + Duration::from_millis(stamp.boot_ms) } else { EPOCH }
     }
+}
+
+/// What a grant came to.
+pub(crate) struct Granted {
+    pub(crate) id: LeaseId,
+    pub(crate) ttl: Duration,
+    /// The store's revision then.
+    pub(crate) revision: Revision,
+    /// Set if it was granted before.
+    pub(crate) replay: Option<Replay>,
 }
 
 fn done(response: Response) -> Revision {

@@ -17,6 +17,7 @@
 //! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
 //! | `leases.rs` | the lease verbs, and expiry |
+//! | `operations.rs`, `results.rs` | operation ids: writes that take effect once, and the answers that are kept for them |
 //! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
 //! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs` | hash, stats and health; `Db::check`; dumps; copies |
 //!
@@ -36,10 +37,12 @@ pub(crate) mod dump;
 mod history;
 pub(crate) mod inspect;
 mod leases;
+pub(crate) mod operations;
 pub(crate) mod pin;
 pub(crate) mod query;
 pub(crate) mod recover;
 mod reorganize;
+mod results;
 pub(crate) mod shape;
 pub(crate) mod snapshot;
 pub(crate) mod state;
@@ -57,6 +60,7 @@ use crate::engine::apply::Response;
 use crate::engine::background::Background;
 use crate::engine::command::{Command, Kind, Stamp};
 use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
+use crate::engine::operations::{Answer, Operation};
 use crate::engine::state::{Changes, Lease, State};
 use crate::error::{Error, Result};
 use crate::io::thread::{forks, process_id};
@@ -69,7 +73,8 @@ use crate::op::{Op, Txn};
 use crate::options::{Durability, LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
-use crate::store::catalog::{Catalog, Meta};
+use crate::store::catalog::{Catalog, Meta, OperationsRow};
+use crate::store::state_file::Remembered;
 use crate::watch::Hub;
 
 /// An open store.
@@ -140,6 +145,8 @@ pub(crate) struct Core {
     closed: VecDeque<Closed>,
     /// Leases changed since the active memtable became active.
     dirty_leases: BTreeSet<LeaseId>,
+    /// The last command that the memtables before the active one hold.
+    rotated_index: u64,
     /// Bytes logged since then.
     log_bytes: u64,
     phase: Phase,
@@ -162,6 +169,8 @@ struct Closed {
     ticket: Ticket,
     compact_revision: Option<u64>,
     leases: Vec<(LeaseId, Option<Lease>)>,
+    /// What was remembered of operations meanwhile, as far as it still counted when it was closed.
+    operations: (OperationsRow, Vec<Arc<Remembered>>),
 }
 
 /// How many closed memtables may wait for their flush before writers wait for it.
@@ -187,7 +196,7 @@ enum Obstacle {
 
 /// What one try to order a command came to.
 enum Ordered {
-    Done(Response, Ticket),
+    Done(Answer, Ticket),
     Obstacle(Obstacle),
 }
 
@@ -201,13 +210,19 @@ impl Engine {
 
     /// Orders a command. It is visible, and its answer may be told, once what the ticket names is published.
     pub(crate) fn order(&self, kind: Kind) -> Result<(Response, Ticket)> {
+        let (answer, ticket) = self.order_command(kind, None)?;
+        Ok((answer.response, ticket))
+    }
+
+    /// As `order`, for a command that may be a repetition.
+    fn order_command(&self, kind: Kind, operation: Option<Operation>) -> Result<(Answer, Ticket)> {
         self.writer()?;
         self.check_fork()?;
         let bounded = !matches!(kind, Kind::LeaseCheckpoint { .. });
         if bounded {
             self.check_request_bytes(kind.bytes_min())?;
         }
-        let mut command = Command { time_ms: millis(self.clock.now().wall), kind };
+        let mut command = Command { time_ms: millis(self.clock.now().wall), operation, kind };
         let mut payload = Vec::with_capacity(256);
         let mut patience = self.options.write_timeout;
         loop {
@@ -217,7 +232,7 @@ impl Engine {
                 self.check_request_bytes(payload.len())?;
             }
             match self.try_order(&command, &payload)? {
-                Ordered::Done(response, ticket) => return Ok((response, ticket)),
+                Ordered::Done(answer, ticket) => return Ok((answer, ticket)),
                 Ordered::Obstacle(obstacle) => self.clear(obstacle, &mut patience)?,
             }
             // A lease's time begins when it is granted, not when somebody first tried.
@@ -236,29 +251,31 @@ impl Engine {
             // A refusal, too, must not tell of what a crash could take back.
             Err(error) => return self.after_publication(core, Err(error)),
         };
-        // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09).
-        if grows(command)
+        // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09). What
+        // was done before is answered all the same.
+        if outcome.replay.is_none()
+            && grows(command)
             && let Err(full) = self.check_quota(&version, payload.len())
         {
             let weighed = self.compact_revision().get() <= self.weighed.load(Ordering::Acquire);
             return if weighed { Err(full) } else { Ok(Ordered::Obstacle(Obstacle::Weight)) };
         }
         if outcome.changes.is_empty() {
-            return self.after_publication(core, Ok(outcome.response));
+            return self.after_publication(core, Ok(Answer { response: outcome.response, replay: outcome.replay }));
         }
         if let Err(obstacle) = self.reserve(&mut core, &outcome.changes, payload.len()) {
             return Ok(Ordered::Obstacle(obstacle));
         }
         self.install(&mut core, &outcome.changes, payload);
-        Ok(Ordered::Done(outcome.response, core.ticket()))
+        Ok(Ordered::Done(Answer { response: outcome.response, replay: None }, core.ticket()))
     }
 
     /// The answer of a command that is not logged: it waits for the last index that it saw.
-    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Response>) -> Result<Ordered> {
+    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Answer>) -> Result<Ordered> {
         let seen = core.ticket();
         drop(core);
         match answer {
-            Ok(response) => Ok(Ordered::Done(response, seen)),
+            Ok(answer) => Ok(Ordered::Done(answer, seen)),
             Err(error) => {
                 self.wait(seen)?;
                 Err(error)
@@ -323,7 +340,10 @@ impl Engine {
         let (State { revision, term, compact_revision, .. }, ticket) = (&core.state, core.ticket());
         let (revision, term, compact_revision) = (*revision, *term, *compact_revision);
         let memtable = self.version.load().active().clone();
-        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases });
+        let window = &core.state.operations;
+        let operations = (window.row(ticket.index), window.above(core.rotated_index));
+        core.rotated_index = ticket.index;
+        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases, operations });
         core.log_bytes = 0;
         self.edit_version(|version| version.memtables.insert(0, Arc::default()));
         self.kick(background::Job::Flush);

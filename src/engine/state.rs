@@ -1,4 +1,5 @@
-//! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases.
+//! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases,
+//! the operations that are remembered.
 //!
 //! It belongs to the head, commands not yet synced included, and is guarded by the commit mutex. What readers may see
 //! of it moves at publication.
@@ -6,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::command::Stamp;
+use crate::engine::operations::{Remember, Window};
 use crate::kv::LeaseId;
 use crate::store::entry::Entry;
 
@@ -21,6 +23,8 @@ pub(crate) struct State {
     /// Below it no read is answered; `None` while nothing was compacted.
     pub(crate) compact_revision: Option<u64>,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    /// The operations with an id that are remembered.
+    pub(crate) operations: Window,
     /// How many keys a command may change when it is ordered. Replay lifts it: what was logged had been let through.
     pub(crate) command_changes_max: usize,
 }
@@ -43,7 +47,15 @@ pub(crate) struct Lease {
 
 impl State {
     pub(crate) fn new(command_changes_max: usize) -> Self {
-        State { revision: 1, term: 0, index: 0, compact_revision: None, leases: BTreeMap::new(), command_changes_max }
+        State {
+            revision: 1,
+            term: 0,
+            index: 0,
+            compact_revision: None,
+            leases: BTreeMap::new(),
+            operations: Window::default(),
+            command_changes_max,
+        }
     }
 
     /// The compact revision as callers see it: 0 while nothing was compacted.
@@ -66,6 +78,9 @@ impl State {
                 None => self.leases.remove(id),
             };
         }
+        if let Some(remember) = &changes.operation {
+            self.operations.install(remember);
+        }
     }
 }
 
@@ -79,11 +94,13 @@ pub(crate) struct Changes {
     /// New or changed leases; `None` for one that ends.
     pub(crate) leases: Vec<(LeaseId, Option<Lease>)>,
     pub(crate) compact_revision: Option<u64>,
+    /// What is remembered of the command.
+    pub(crate) operation: Option<Remember>,
 }
 
 impl Changes {
     /// Whether the command changes nothing, so that it is neither numbered nor logged (CH-09).
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.leases.is_empty() && self.compact_revision.is_none()
+        self.entries.is_empty() && self.leases.is_empty() && self.compact_revision.is_none() && self.operation.is_none()
     }
 }

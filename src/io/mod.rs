@@ -62,6 +62,12 @@ pub enum IoSite {
     RunOpen,
     RunRead,
     RunRemove,
+    StateCreate,
+    StateWrite,
+    StateSync,
+    StateSyncDir,
+    StateRead,
+    StateRemove,
     BackupCreate,
     BackupSyncDir,
     Cleanup,
@@ -70,7 +76,7 @@ pub enum IoSite {
 impl IoSite {
     /// All of them.
     #[cfg(feature = "_testing")]
-    pub const ALL: [IoSite; 34] = [
+    pub const ALL: [IoSite; 40] = [
         IoSite::StoreCreateDir,
         IoSite::StoreSyncDir,
         IoSite::StoreList,
@@ -102,6 +108,12 @@ impl IoSite {
         IoSite::RunOpen,
         IoSite::RunRead,
         IoSite::RunRemove,
+        IoSite::StateCreate,
+        IoSite::StateWrite,
+        IoSite::StateSync,
+        IoSite::StateSyncDir,
+        IoSite::StateRead,
+        IoSite::StateRemove,
         IoSite::BackupCreate,
         IoSite::BackupSyncDir,
         IoSite::Cleanup,

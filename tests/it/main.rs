@@ -18,6 +18,8 @@ mod iteration;
 mod lease;
 mod lease_random;
 mod limits;
+mod once;
+mod once_crash;
 mod put_delete;
 mod range;
 mod recovery;
