@@ -93,6 +93,9 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
+    /// The lock behind a fence is lost, or the session that was to get it has ended; nothing was done. The token never
+    /// holds again: take the lock anew.
+    SessionExpired,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
@@ -225,6 +228,7 @@ impl fmt::Display for Error {
             }
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
+            Error::SessionExpired => f.write_str("session is expired"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
             Error::Locked { holder: Some(holder) } => {

@@ -40,6 +40,12 @@ pub enum Bug {
     ExpiryWithoutEpoch,
     /// S27: a flush forgets the operation ids of its memtable.
     OperationForgotten,
+    /// A fence holds whatever became of its lock.
+    FenceNotChecked,
+    /// A fence does not look at the clock: only what has ended a lease counts.
+    DeadlineNotSeen,
+    /// A lease that had lapsed is alive again after a recovery.
+    LapseLost,
 }
 
 #[cfg(feature = "_testing")]

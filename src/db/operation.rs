@@ -10,7 +10,8 @@ use crate::engine::operations::{Replay, Request};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{
-    Delete, DeleteResponse, OnceResponse, OperationId, PutOptions, PutResponse, Txn, TxnResponse, check_key,
+    Delete, DeleteResponse, GrantOptions, OnceResponse, OperationId, PutOptions, PutResponse, Txn, TxnResponse,
+    check_key,
 };
 
 impl Db {
@@ -138,10 +139,9 @@ impl Operation {
         if is_read_only(&txn) {
             return Err(Error::InvalidArgument(Invalid::Argument("a txn that can only read takes no operation id")));
         }
-        self.submit(Kind::Txn(txn), |response| match response {
-            Response::Txn(response) => Some(response),
-            _ => None,
-        })
+        let (response, replay) = self.db.engine().submit_txn(txn, Some(self.request))?;
+        let (replayed, truncated) = flags(replay);
+        Ok(OnceResponse { response, replayed, truncated })
     }
 
     /// As [`Db::grant`], once: a repetition gets the lease of the first call, which may have ended since.
@@ -157,7 +157,7 @@ impl Operation {
     /// # Errors
     /// As [`Db::grant_with_id`], and those of [`Operation`].
     pub fn grant_with_id(&self, id: impl Into<LeaseId>, ttl: Duration) -> Result<OnceResponse<Lease>> {
-        let granted = self.db.engine().grant_once(id.into(), ttl, Some(self.request))?;
+        let granted = self.db.engine().grant_once(GrantOptions::new(ttl).id(id), Some(self.request))?;
         let response = Lease { db: self.db.clone(), id: granted.id, granted: Some(granted.ttl) };
         let (replayed, truncated) = flags(granted.replay);
         Ok(OnceResponse { response, replayed, truncated })

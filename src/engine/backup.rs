@@ -147,9 +147,7 @@ impl Engine {
         // What a command that is not published dropped counts as dropped: who asks for it is told that it is not known.
         pinned.operations.1.retain(|record| record.index <= pinned.index);
         let published = self.lessor.list(self.lease_now()).into_iter();
-        pinned.leases = published
-            .map(|(id, time)| (id, Lease { ttl_ms: crate::engine::millis(time.granted), ..Lease::default() }))
-            .collect();
+        pinned.leases = published.map(|(id, time)| (id, time.terms.lease())).collect();
         pinned
     }
 

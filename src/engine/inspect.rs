@@ -126,7 +126,7 @@ impl Engine {
         };
         {
             let state = &self.core.lock().state;
-            (stats.leases, stats.operation_ids) = (state.leases.len() as u64, state.operations.len() as u64);
+            (stats.leases, stats.operation_ids) = (state.leases_usable(), state.operations.len() as u64);
         }
         (stats.snapshots, stats.pinned_bytes) = self.pinned();
         if let Some(writer) = &self.writer {

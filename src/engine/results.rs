@@ -1,18 +1,21 @@
 //! Answers as bytes: what is remembered of an operation with an id, in memory and in state files.
 //!
 //! ```text
-//! u8 what | body                              1 put, 2 delete, 3 txn, 4 done, 5 granted; in a txn also 6 range
+//! u8 what | body                              1 put, 2 delete, 3 txn, 4 done, 5 granted; in a txn also 6 range, 7 grant, 8 revoke
 //! ```
 //! Numbers are varints, lists have their count in front, bytes their length, what may be missing a u8 0 or 1. An answer
 //! that is too long is encoded without keys and values, and if that does not do, without the answers inside a txn.
 //! Decoding never panics and trusts no count.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
 use crate::engine::apply::Response;
+use crate::engine::millis;
 use crate::kv::{KeyValue, LeaseId, Revision};
-use crate::op::{DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
+use crate::op::{DeleteResponse, GrantResponse, OpResponse, PutResponse, RangeResponse, RevokeResponse, TxnResponse};
 
 /// An answer, and what a grant answers besides.
 #[derive(Clone, Debug)]
@@ -120,6 +123,27 @@ fn read_range(reader: &mut Reader<'_>) -> Option<RangeResponse> {
     Some(RangeResponse { revision, kvs: read_kvs(reader)?, more, count })
 }
 
+fn write_grant(out: &mut Vec<u8>, grant: &GrantResponse) {
+    out.put_u8(GRANT);
+    out.put_varint_signed(grant.id.get());
+    out.put_varint(millis(grant.ttl));
+}
+
+fn read_grant(reader: &mut Reader<'_>) -> Option<GrantResponse> {
+    let id = LeaseId::new(reader.varint_signed()?);
+    Some(GrantResponse { id, ttl: Duration::from_millis(reader.varint()?) })
+}
+
+fn write_revoke(out: &mut Vec<u8>, revoke: &RevokeResponse) {
+    out.put_u8(REVOKE);
+    out.put_varint(revoke.revision.get());
+    out.put_varint(revoke.deleted);
+}
+
+fn read_revoke(reader: &mut Reader<'_>) -> Option<RevokeResponse> {
+    Some(RevokeResponse { revision: read_revision(reader)?, deleted: reader.varint()? })
+}
+
 fn write_txn(out: &mut Vec<u8>, txn: &TxnResponse, keep: Keep) {
     out.put_u8(TXN);
     out.put_varint(txn.revision.get());
@@ -132,6 +156,8 @@ fn write_txn(out: &mut Vec<u8>, txn: &TxnResponse, keep: Keep) {
             OpResponse::Delete(delete) => write_delete(out, delete, keep),
             OpResponse::Range(range) => write_range(out, range, keep),
             OpResponse::Txn(nested) => write_txn(out, nested, keep),
+            OpResponse::Grant(grant) => write_grant(out, grant),
+            OpResponse::Revoke(revoke) => write_revoke(out, revoke),
         }
     }
 }
@@ -149,6 +175,8 @@ fn read_txn(reader: &mut Reader<'_>, depth: u32) -> Option<TxnResponse> {
             DELETE => OpResponse::Delete(read_delete(reader)?),
             RANGE => OpResponse::Range(read_range(reader)?),
             TXN => OpResponse::Txn(read_txn(reader, depth + 1)?),
+            GRANT => OpResponse::Grant(read_grant(reader)?),
+            REVOKE => OpResponse::Revoke(read_revoke(reader)?),
             _ => return None,
         });
     }
@@ -206,6 +234,8 @@ const DELETE: u8 = 2;
 const TXN: u8 = 3;
 const DONE: u8 = 4;
 const GRANTED: u8 = 5;
+const GRANT: u8 = 7;
+const REVOKE: u8 = 8;
 const RANGE: u8 = 6;
 
 /// Deeper than any request may nest, so that a hostile file cannot exhaust the stack.
@@ -241,6 +271,8 @@ mod tests {
             OpResponse::Range(range),
             OpResponse::Range(counted),
             OpResponse::Txn(nested),
+            OpResponse::Grant(GrantResponse { id: LeaseId::new(-7), ttl: Duration::from_millis(1500) }),
+            OpResponse::Revoke(RevokeResponse { revision, deleted: 300 }),
         ];
         vec![
             (Response::Put(put), None),

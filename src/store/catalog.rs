@@ -39,7 +39,8 @@ mod rows;
 mod tests;
 
 pub(crate) use contents::{
-    Checkpoint, Contents, Edit, LeaseRow, Meta, OperationsRow, RunRow, SegmentRow, SegmentState, Stamp, StateFileRow,
+    Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, OperationsRow, RunRow, SegmentRow, SegmentState, Stamp,
+    StateFileRow,
 };
 use database::{Database, Failure};
 
