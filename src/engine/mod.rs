@@ -18,7 +18,7 @@
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
 //! | `leases.rs` | the lease verbs, and expiry |
 //! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
-//! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs` | hash, stats and health; `Db::check`; dumps; copies |
+//! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs`, `build.rs` | hash, stats and health; `Db::check`; dumps; copies; stores made from history |
 //!
 //! **Locks**, in order. Of maintenance, held across I/O: `flushing`, `merging`, the preparing lock of `background.rs`,
 //! `editing`. Of a leader, held across its write and sync: the buffer of `commit.rs`. Then the commit mutex (`core`),
@@ -28,7 +28,9 @@
 
 pub(crate) mod apply;
 mod background;
-mod backup;
+pub(crate) mod backup;
+#[cfg(feature = "import-etcd")]
+pub(crate) mod build;
 mod close;
 pub(crate) mod command;
 mod commit;

@@ -64,13 +64,14 @@ pub enum IoSite {
     RunRemove,
     BackupCreate,
     BackupSyncDir,
+    ImportRead,
     Cleanup,
 }
 
 impl IoSite {
     /// All of them.
     #[cfg(feature = "_testing")]
-    pub const ALL: [IoSite; 34] = [
+    pub const ALL: [IoSite; 35] = [
         IoSite::StoreCreateDir,
         IoSite::StoreSyncDir,
         IoSite::StoreList,
@@ -104,6 +105,7 @@ impl IoSite {
         IoSite::RunRemove,
         IoSite::BackupCreate,
         IoSite::BackupSyncDir,
+        IoSite::ImportRead,
         IoSite::Cleanup,
     ];
 }
