@@ -84,9 +84,8 @@ impl Snapshot {
 
     /// The next change, in order of revision and sub-revision.
     pub(super) fn next(&mut self) -> Result<Option<Change<'_>>> {
-        let path = self.bolt.path().to_owned();
         let Some(item) = self.changes.next(&mut self.bolt)? else { return Ok(None) };
-        let corrupt = |what| Error::corrupt(&path, item.offset, what);
+        let corrupt = |what| self.bolt.corrupt(item.offset, what);
         let (revision, sub, tombstone) = revision_of(item.key).ok_or_else(|| corrupt("a key that is no revision"))?;
         if self.last.0 > 0 && (revision, sub) <= self.last {
             return Err(corrupt("two changes of one revision and sub-revision"));

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 pub(crate) fn answers(db: &Db, in_full: bool) -> Vec<String> {
     let (head, first) = (db.revision().get(), db.compact_revision().get());
     let mut lines = vec![format!("revision {head}"), format!("compact {first}")];
-    for revision in first..=head {
+    for revision in first.max(1)..=head {
         let kvs: Vec<String> = kvs(db, revision).unwrap().iter().map(|kv| format!("kv {}", fields(kv))).collect();
         let mut hasher = Sha256::new();
         kvs.iter().for_each(|line| hasher.update(format!("{line}\n")));
@@ -15,8 +15,9 @@ pub(crate) fn answers(db: &Db, in_full: bool) -> Vec<String> {
         lines.extend(kvs.into_iter().filter(|_| in_full));
     }
     lines.extend(leases(db));
-    lines.extend(events(db, first));
-    for revision in [first - 1, head + 1] {
+    lines.extend(events(db, first.max(1)));
+    // Zero would be the latest.
+    for revision in [first.saturating_sub(1), head + 1].into_iter().filter(|revision| *revision > 0) {
         lines.push(format!("error {revision} {}", refusal(&kvs(db, revision).unwrap_err())));
     }
     lines

@@ -8,7 +8,11 @@
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
 mod answers;
+mod craft;
+mod damage;
+mod disks;
 mod recorded;
+mod rules;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,7 +60,7 @@ fn import(bytes: &[u8], options: &ImportOptions, sizes: (u64, usize)) -> Result<
 }
 
 /// Imports with each of [`SIZES`], shows the store, and checks it.
-fn import_in_all_sizes(bytes: &[u8], options: &ImportOptions, test: impl Fn(&Imported)) {
+fn import_in_all_sizes(bytes: &[u8], options: &ImportOptions, mut test: impl FnMut(&Imported)) {
     for sizes in SIZES {
         println!("sizes: {sizes:?}");
         let imported = import(bytes, options, sizes).unwrap();
