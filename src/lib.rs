@@ -28,6 +28,7 @@
 //! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
 //! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
+//! | `import` | coming over from etcd: a store made from a snapshot (feature `import-etcd`) |
 //! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
 //!
 //! Ids such as TX-10 in comments and in the names of tests are rules of behaviour, one each: the tests named `tx_10_..`
@@ -42,6 +43,8 @@ pub(crate) mod codec;
 mod db;
 mod engine;
 pub mod error;
+#[cfg(feature = "import-etcd")]
+pub mod import;
 #[cfg(feature = "_testing")]
 #[doc(hidden)]
 pub mod io;

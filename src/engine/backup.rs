@@ -19,7 +19,7 @@ use crate::store::key::everything;
 use crate::store::merge::{Merged, Retention, merge_into};
 use crate::store::state_file::{self, Remembered};
 
-/// How many backups this process has begun.
+/// How many backups and imports this process has begun.
 static BACKUPS: AtomicU64 = AtomicU64::new(0);
 
 /// What a backup copies: the state at one log index, all of it published.
@@ -36,36 +36,13 @@ struct Pinned {
 impl Engine {
     /// Writes a backup to the new directory `path`, under a temporary name beside it until it is whole.
     pub(crate) fn backup(&self, path: &Path) -> Result<Revision> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        // A number of its own, so that two backups to one path do not write into each other's.
-        let number = BACKUPS.fetch_add(1, Ordering::Relaxed);
-        name.push(format!(".incomplete-{}-{number}", crate::io::thread::process_id()));
-        let temporary = path.with_file_name(name);
-        if path.symlink_metadata().is_ok() {
-            let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-            return Err(Error::io("back up to", path, exists));
-        }
-        remove_directory(&temporary)?;
-        let disk: Arc<dyn Disk> =
-            Arc::new(FsDisk::open(&temporary, FsOptions { create: true, ..FsOptions::default() })?);
-        let written = self.backup_to(&disk).and_then(|revision| {
-            publish_directory(&temporary, path)?;
-            Ok(revision)
-        });
-        if written.is_err() {
-            // Best effort: what is left has a name of its own and is no store.
-            let _ = remove_directory(&temporary);
-        }
-        written
+        write_whole(path, "back up to", |disk| self.backup_to(disk))
     }
 
     /// Writes a backup to an empty disk; durable on return.
     pub(crate) fn backup_to(&self, disk: &Arc<dyn Disk>) -> Result<Revision> {
         let pinned = self.pin()?;
-        let io = |what, path| move |error| Error::io(what, path, error);
-        for dir in ["log", "run", state_file::DIRECTORY] {
-            disk.create_dir(IoSite::BackupCreate, dir).map_err(io("create directory", dir))?;
-        }
+        create_directories(disk)?;
         let mut contents = Contents { meta: self.backup_meta(), ..Contents::default() };
         let store_id = contents.meta.store_id;
         let sources = pinned.version.history(&everything(), pinned.revision)?;
@@ -79,12 +56,6 @@ impl Engine {
         if !remembered.is_empty() {
             contents.state_files.insert(1, state_file::write(disk, store_id, 1, remembered)?);
         }
-        let options = LogOptions { segment_bytes: 64 << 20, fill_bytes_min: 1 << 20, spare: false };
-        let base = (pinned.term, pinned.index);
-        let log = Log::start(disk.clone(), store_id, 1, options, 1, base, 1, &[], Vec::new())?;
-        for span in log.segments() {
-            contents.segments.insert(span.info.seq, segment_row(&span.info));
-        }
         contents.checkpoint = Checkpoint {
             revision: pinned.revision,
             term: pinned.term,
@@ -93,8 +64,7 @@ impl Engine {
             ..Checkpoint::default()
         };
         contents.leases = pinned.leases.iter().map(|(id, lease)| (id.get(), lease_row(lease))).collect();
-        disk.sync_dir(IoSite::BackupSyncDir, "").map_err(io("sync directory", ""))?;
-        Catalog::create(disk, &contents)?;
+        complete(disk, contents)?;
         Ok(Revision::new(pinned.revision))
     }
 
@@ -163,6 +133,58 @@ impl Engine {
             }
         }
     }
+}
+
+/// Makes a store in the new directory `path`, which appears whole or not at all: until `write` is through with it, it has
+/// a temporary name beside that. `what` is what errors say was being done.
+pub(crate) fn write_whole<T>(
+    path: &Path,
+    what: &'static str,
+    write: impl FnOnce(&Arc<dyn Disk>) -> Result<T>,
+) -> Result<T> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    // A number of its own, so that two that write to one path do not write into each other's.
+    let number = BACKUPS.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".incomplete-{}-{number}", crate::io::thread::process_id()));
+    let temporary = path.with_file_name(name);
+    if path.symlink_metadata().is_ok() {
+        let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        return Err(Error::io(what, path, exists));
+    }
+    remove_directory(&temporary)?;
+    let disk: Arc<dyn Disk> = Arc::new(FsDisk::open(&temporary, FsOptions { create: true, ..FsOptions::default() })?);
+    let written = write(&disk).and_then(|answer| {
+        publish_directory(&temporary, path)?;
+        Ok(answer)
+    });
+    if written.is_err() {
+        // Best effort: what is left has a name of its own and is no store.
+        let _ = remove_directory(&temporary);
+    }
+    written
+}
+
+/// Makes the directories of a new store on an empty disk.
+pub(crate) fn create_directories(disk: &Arc<dyn Disk>) -> Result<()> {
+    for dir in ["log", "run", state_file::DIRECTORY] {
+        disk.create_dir(IoSite::BackupCreate, dir).map_err(|error| Error::io("create directory", dir, error))?;
+    }
+    Ok(())
+}
+
+/// Completes a new store whose runs are written: an empty log that goes on behind the checkpoint, then the catalog that
+/// names everything. Durable on return.
+pub(crate) fn complete(disk: &Arc<dyn Disk>, mut contents: Contents) -> Result<()> {
+    let store_id = contents.meta.store_id;
+    let options = LogOptions { segment_bytes: 64 << 20, fill_bytes_min: 1 << 20, spare: false };
+    let base = (contents.checkpoint.term, contents.checkpoint.index);
+    let log = Log::start(disk.clone(), store_id, 1, options, 1, base, 1, &[], Vec::new())?;
+    for span in log.segments() {
+        contents.segments.insert(span.info.seq, segment_row(&span.info));
+    }
+    disk.sync_dir(IoSite::BackupSyncDir, "").map_err(|error| Error::io("sync directory", "", error))?;
+    Catalog::create(disk, &contents)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -342,7 +342,7 @@ pub(crate) fn check_grant(options: &GrantOptions) -> Result<()> {
         let (len, most) = (millis(time), millis(max));
         if time > max { Err(Error::TooLarge { what, len, max: most }) } else { Ok(()) }
     };
-    bounded("lease TTL in milliseconds", options.ttl, TTL_MAX)?;
+    bounded(crate::error::code::LEASE_TTL, options.ttl, TTL_MAX)?;
     bounded("lock delay in milliseconds", options.lock_delay, LOCK_DELAY_MAX)
 }
 

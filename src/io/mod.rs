@@ -70,13 +70,14 @@ pub enum IoSite {
     StateRemove,
     BackupCreate,
     BackupSyncDir,
+    ImportRead,
     Cleanup,
 }
 
 impl IoSite {
     /// All of them.
     #[cfg(feature = "_testing")]
-    pub const ALL: [IoSite; 40] = [
+    pub const ALL: [IoSite; 41] = [
         IoSite::StoreCreateDir,
         IoSite::StoreSyncDir,
         IoSite::StoreList,
@@ -116,6 +117,7 @@ impl IoSite {
         IoSite::StateRemove,
         IoSite::BackupCreate,
         IoSite::BackupSyncDir,
+        IoSite::ImportRead,
         IoSite::Cleanup,
     ];
 }
