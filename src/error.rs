@@ -91,6 +91,17 @@ pub enum Error {
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
     Canceled,
+    /// The session has ended, or what it held was taken from it: lock, lead and place in line are lost for good. Nothing
+    /// was done; open a new session. As etcd's "mutex: session is expired".
+    SessionExpired,
+    /// The lock was released through this guard already; nothing was done. As etcd's "mutex: lock has already been
+    /// released".
+    LockReleased,
+    /// The lead was lost or resigned; nothing was done. Campaign again, after a look at the session. As etcd's
+    /// "election: not leader".
+    NotLeaderOfElection,
+    /// The wait was cancelled by its caller: what it had put to stand in line is gone again.
+    WaitCanceled,
 
     // Wait, or go elsewhere.
     /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
@@ -218,6 +229,10 @@ impl fmt::Display for Error {
             Error::LeaseExists => f.write_str("lease already exists"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
+            Error::SessionExpired => f.write_str("session is expired"),
+            Error::LockReleased => f.write_str("lock has already been released"),
+            Error::NotLeaderOfElection => f.write_str("not leader"),
+            Error::WaitCanceled => f.write_str("the wait was canceled"),
             Error::Locked { holder: Some(holder) } => {
                 write!(f, "the store is open in process {} ({})", holder.pid, holder.program)
             }

@@ -20,6 +20,7 @@
 mod deadline;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -46,6 +47,8 @@ struct Inner {
     /// Leases whose renewal is marked in the durable state.
     marked: BTreeSet<LeaseId>,
     revoking: BTreeSet<LeaseId>,
+    /// Who is to be woken once a lease has ended, by numbers of their own.
+    listeners: BTreeMap<LeaseId, BTreeMap<u64, Waker>>,
     closed: bool,
     /// Nothing ends any more until a reopen.
     poisoned: bool,
@@ -94,7 +97,31 @@ impl Lessor {
         inner.grants.remove(&id);
         inner.marked.remove(&id);
         inner.revoking.remove(&id);
+        let listeners = inner.listeners.remove(&id);
         self.changed.notify_all();
+        drop(inner);
+        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Has `waker` woken once the lease has ended, or the store is poisoned or closed. False if that is so already.
+    pub(crate) fn listen(&self, id: LeaseId, number: u64, waker: Waker) -> bool {
+        let mut inner = self.inner.lock();
+        let lives = inner.ttls.contains_key(&id) && !inner.closed && !inner.poisoned;
+        if lives {
+            inner.listeners.entry(id).or_default().insert(number, waker);
+        }
+        lives
+    }
+
+    /// Takes back [`Lessor::listen`].
+    pub(crate) fn unlisten(&self, id: LeaseId, number: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(listeners) = inner.listeners.get_mut(&id) {
+            listeners.remove(&number);
+            if listeners.is_empty() {
+                inner.listeners.remove(&id);
+            }
+        }
     }
 
     /// Moves the deadline to a full time to live from `now` on. Waits if the lease is being revoked.
@@ -187,13 +214,22 @@ impl Lessor {
 
     /// Lets go of everyone who waits for an end that will not be published.
     pub(crate) fn poison(&self) {
-        self.inner.lock().poisoned = true;
-        self.changed.notify_all();
+        self.stop(|inner| inner.poisoned = true);
     }
 
     pub(crate) fn close(&self) {
-        self.inner.lock().closed = true;
+        self.stop(|inner| inner.closed = true);
+    }
+
+    /// Wakes everybody.
+    fn stop(&self, set: impl FnOnce(&mut Inner)) {
+        let listeners = {
+            let mut inner = self.inner.lock();
+            set(&mut inner);
+            std::mem::take(&mut inner.listeners)
+        };
         self.changed.notify_all();
+        listeners.into_values().flatten().for_each(|(_, waker)| waker.wake());
     }
 }
 
