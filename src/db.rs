@@ -1,9 +1,11 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
 mod fence;
+pub(crate) mod keeper;
 mod lease;
 mod open;
 mod operation;
+pub(crate) mod signal;
 mod snapshot;
 mod txn;
 
@@ -11,6 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coordination::Lines;
+use crate::db::keeper::Keeper;
 use crate::engine::Engine;
 use crate::engine::apply::Response;
 use crate::engine::command::Kind;
@@ -61,11 +65,27 @@ pub struct Db {
 #[derive(Debug)]
 struct Handle {
     engine: Arc<Engine>,
+    keeper: Arc<Keeper>,
+    lines: Lines,
+}
+
+impl Handle {
+    fn new(engine: Arc<Engine>) -> Self {
+        Handle { engine, keeper: Arc::default(), lines: Lines::default() }
+    }
+
+    fn close(&self) -> Result<()> {
+        self.engine.check_fork()?;
+        // The engine first: who is told that a session is lost then finds out why.
+        let closed = self.engine.close();
+        self.keeper.close();
+        closed
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Err(error) = self.engine.close() {
+        if let Err(error) = self.close() {
             self.engine.options.tell(&LogEvent::Close(error));
         }
     }
@@ -104,6 +124,16 @@ impl Db {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.handle.engine
+    }
+
+    /// What keeps leases alive.
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.handle.keeper
+    }
+
+    /// Who stands in line for what.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.handle.lines
     }
 
     /// Puts `value` at `key`, without a lease. Durable on return as [`Options::durability`] says; one revision.
@@ -646,7 +676,7 @@ impl Db {
     /// # Errors
     /// [`Error::Io`], [`Error::Full`]: what was acknowledged is durable all the same, and the next open recovers it.
     pub fn close(&self) -> Result<()> {
-        self.engine().close()
+        self.handle.close()
     }
 }
 

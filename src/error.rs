@@ -93,13 +93,21 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
-    /// The lock behind a fence is lost, or the session that was to get it has ended; nothing was done. The token never
-    /// holds again: take the lock anew.
+    /// The session has ended, or what it held was taken from it: lock, lead and place in line are lost for good, and no
+    /// fence with their token holds again. Nothing was done; open a new session. As etcd's "mutex: session is expired".
     SessionExpired,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
     Canceled,
+    /// The lock was released through this guard already; nothing was done. As etcd's "mutex: lock has already been
+    /// released".
+    LockReleased,
+    /// The lead was lost or resigned; nothing was done. Campaign again, after a look at the session. As etcd's
+    /// "election: not leader".
+    NotLeaderOfElection,
+    /// The wait was cancelled by its caller: what it had put to stand in line is gone again.
+    WaitCanceled,
 
     // Wait, or go elsewhere.
     /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
@@ -228,9 +236,12 @@ impl fmt::Display for Error {
             }
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
-            Error::SessionExpired => f.write_str("session is expired"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
+            Error::SessionExpired => f.write_str("session is expired"),
+            Error::LockReleased => f.write_str("lock has already been released"),
+            Error::NotLeaderOfElection => f.write_str("not leader"),
+            Error::WaitCanceled => f.write_str("the wait was canceled"),
             Error::Locked { holder: Some(holder) } => {
                 write!(f, "the store is open in process {} ({})", holder.pid, holder.program)
             }

@@ -1,5 +1,5 @@
-//! etcd's model as a library: revisions, ranges, transactions, watches and leases in the host process, on disk, safe
-//! through any crash. No port, no daemon, no runtime.
+//! etcd's model as a library: revisions, ranges, transactions, watches, leases, locks and elections in the host process,
+//! on disk, safe through any crash. No port, no daemon, no runtime.
 //!
 //! ```
 //! # fn main() -> etclite::Result<()> {
@@ -25,6 +25,7 @@
 //! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/merge.rs` is where deleted and compacted history disappears, `store/catalog.rs` names what is live |
 //! | `log` | what was ordered, made durable frame by frame; `log/record.rs` is the format, `log/scan.rs` tells a torn tail from lost data |
 //! | `watch`, `lease` | who is told of changes, and from where; when leases end, and why never early |
+//! | [`coordination`] | sessions, locks and elections, made of nothing but the verbs of [`Db`]; `db/keeper.rs` keeps their leases alive |
 //! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
 //! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
@@ -40,6 +41,7 @@
 #[doc(hidden)]
 pub mod cli;
 pub(crate) mod codec;
+pub mod coordination;
 mod db;
 mod engine;
 pub mod error;
@@ -69,6 +71,7 @@ mod store;
 pub mod testing;
 mod watch;
 
+pub use coordination::{Session, SessionOptions};
 pub use db::{CompactResponse, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter, Snapshot};
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};

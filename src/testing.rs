@@ -72,6 +72,16 @@ pub fn expire(db: &Db) -> Result<()> {
     db.engine().expire_due()
 }
 
+/// Renews the leases of sessions that are due for it.
+pub fn renew(db: &Db) {
+    db.keeper().renew_due(db.engine());
+}
+
+/// How often somebody who waits for a lock or the like was woken.
+pub fn waiter_wakes(db: &Db) -> u64 {
+    db.lines().wakes()
+}
+
 /// Merges all runs into one.
 pub fn merge_all(db: &Db) -> Result<bool> {
     db.engine().merge_some(true)

@@ -484,7 +484,7 @@ impl Engine {
     }
 
     /// As `check_open`, for what touches files or locks: whatever made the process what it is.
-    fn check_fork(&self) -> Result<()> {
+    pub(crate) fn check_fork(&self) -> Result<()> {
         if self.forks == forks() && self.pid == process_id() { Ok(()) } else { Err(Error::Forked) }
     }
 

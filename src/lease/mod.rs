@@ -23,6 +23,7 @@
 mod deadline;
 
 use std::collections::BTreeMap;
+use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -46,6 +47,8 @@ struct Inner {
     deadlines: Deadlines,
     leases: BTreeMap<LeaseId, Known>,
     grants_made: u64,
+    /// Who is to be woken once a lease has ended or lapsed, by numbers of their own.
+    listeners: BTreeMap<LeaseId, BTreeMap<u64, Waker>>,
     closed: bool,
     /// Nothing ends any more until a reopen.
     poisoned: bool,
@@ -148,7 +151,10 @@ impl Lessor {
         (known.marked, known.revoking) = (false, false);
         let deadline = now.saturating_add(known.terms.lock_delay);
         inner.deadlines.set(id, deadline);
+        let listeners = inner.listeners.remove(&id);
         self.changed.notify_all();
+        drop(inner);
+        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
     }
 
     /// A revoke was published.
@@ -156,7 +162,32 @@ impl Lessor {
         let mut inner = self.inner.lock();
         inner.deadlines.remove(id);
         inner.leases.remove(&id);
+        let listeners = inner.listeners.remove(&id);
         self.changed.notify_all();
+        drop(inner);
+        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so already.
+    pub(crate) fn listen(&self, id: LeaseId, number: u64, waker: Waker) -> bool {
+        let mut inner = self.inner.lock();
+        let usable = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
+        let lives = usable && !inner.closed && !inner.poisoned;
+        if lives {
+            inner.listeners.entry(id).or_default().insert(number, waker);
+        }
+        lives
+    }
+
+    /// Takes back [`Lessor::listen`].
+    pub(crate) fn unlisten(&self, id: LeaseId, number: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(listeners) = inner.listeners.get_mut(&id) {
+            listeners.remove(&number);
+            if listeners.is_empty() {
+                inner.listeners.remove(&id);
+            }
+        }
     }
 
     /// Moves the deadline to a full time to live from `now` on. Waits if the lease is being revoked.
@@ -271,13 +302,22 @@ impl Lessor {
 
     /// Lets go of everyone who waits for an end that will not be published.
     pub(crate) fn poison(&self) {
-        self.inner.lock().poisoned = true;
-        self.changed.notify_all();
+        self.stop(|inner| inner.poisoned = true);
     }
 
     pub(crate) fn close(&self) {
-        self.inner.lock().closed = true;
+        self.stop(|inner| inner.closed = true);
+    }
+
+    /// Wakes everybody.
+    fn stop(&self, set: impl FnOnce(&mut Inner)) {
+        let listeners = {
+            let mut inner = self.inner.lock();
+            set(&mut inner);
+            std::mem::take(&mut inner.listeners)
+        };
         self.changed.notify_all();
+        listeners.into_values().flatten().for_each(|(_, waker)| waker.wake());
     }
 }
 

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod co_election;
+mod co_mutex;
+mod co_session;
 mod compaction;
 mod concurrency;
 mod embedding;
