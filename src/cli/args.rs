@@ -10,6 +10,10 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use super::Outcome;
 use super::context::Context;
 use super::exit::Exit;
+use super::kv::KvCommand;
+use super::lease::LeaseCommand;
+use super::txn::TxnArgs;
+use super::watch::WatchArgs;
 use crate::Durability;
 
 /// etcd's model on a local store: etcdctl's commands without a server.
@@ -143,6 +147,13 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Kv(KvCommand),
+    Txn(TxnArgs),
+    Watch(WatchArgs),
+    /// Grant, renew and end leases
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// Print the version of etclite
     Version,
 }
@@ -150,6 +161,10 @@ pub(super) enum Command {
 impl Command {
     pub(super) fn run(self, context: &Context) -> Outcome {
         match self {
+            Command::Kv(command) => command.run(context),
+            Command::Txn(args) => args.run(context),
+            Command::Watch(args) => args.run(context),
+            Command::Lease(command) => command.run(context),
             Command::Version => {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)

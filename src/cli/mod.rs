@@ -8,6 +8,9 @@
 //! | `exit` | how a command ends: exit codes, the error line and its hint |
 //! | `out` | the one writer of stdout, which takes a closed pipe for the end |
 //! | `json` | bytes, keys and errors as JSON objects, for `-w jsonl`, dumps and the driver |
+//! | `words`, `quote` | what arguments stand for: bytes, ranges, lease ids; Go's quoted strings |
+//! | `child` | commands that are run for an event or under a lock |
+//! | `signals` | SIGINT and SIGTERM, for commands that wait |
 //! | `print` | etcdctl's formats: simple, fields, json, table |
 //! | `kv`, `txn`, `watch`, `lease`, `lock` | etcdctl's commands |
 //! | `data`, `health`, `bench`, `group` | commands of our own: the store as a whole |
@@ -17,10 +20,19 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the outside of the library")]
 
 mod args;
+mod child;
 mod context;
 mod exit;
 mod json;
+mod kv;
+mod lease;
 mod out;
+mod print;
+mod quote;
+mod signals;
+mod txn;
+mod watch;
+mod words;
 
 use std::process::ExitCode;
 
