@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::exit::Exit;
+use super::exit::{Exit, tell};
 
 /// A command with its words, at least one.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Child {
         match command.status() {
             Ok(status) => Exit::Number(code(status)),
             Err(error) => {
-                eprintln!("error: cannot run {}: {error}", self.words[0].display());
+                tell(format_args!("error: cannot run {}: {error}", self.words[0].display()));
                 Exit::Number(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
             }
         }

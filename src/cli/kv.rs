@@ -43,6 +43,7 @@ pub(super) enum KvCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct PutArgs {
+    /// The key
     key: OsString,
     /// The value; without it, standard input
     value: Option<OsString>,
@@ -64,6 +65,7 @@ pub(super) struct PutArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
+    /// The key, or where the range begins
     key: OsString,
     /// Where the range ends, exclusive
     #[arg(conflicts_with_all = ["prefix", "from_key"])]
@@ -134,6 +136,7 @@ enum SortBy {
 
 #[derive(Debug, Args)]
 pub(super) struct DelArgs {
+    /// The key, or where the range begins
     key: OsString,
     /// Where the range ends, exclusive
     #[arg(conflicts_with_all = ["prefix", "from_key"])]
@@ -164,6 +167,7 @@ pub(super) struct CompactionArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
+    /// The key
     key: OsString,
     /// The value; without it, standard input
     value: Option<OsString>,
@@ -171,6 +175,7 @@ pub(super) struct CreateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CasArgs {
+    /// The key
     key: OsString,
     /// The value; without it, standard input
     value: Option<OsString>,

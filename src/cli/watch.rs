@@ -13,7 +13,7 @@ use super::Outcome;
 use super::args::parse_duration;
 use super::child::Child;
 use super::context::{Context, Create};
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, tell};
 use super::print::{Printer, event_name};
 use super::quote::quote;
 use super::signals::Signals;
@@ -124,7 +124,7 @@ fn follow(mut watch: crate::Watch, follower: &Follower, end: End, signals: &Sign
             Err(Error::Canceled) => return Ok(signals.exit().unwrap_or(Exit::Done)),
             Err(error) => return Err(error.into()),
         };
-        let failed = follower.tell(&batch, left)?;
+        let failed = follower.show(&batch, left)?;
         left = left.saturating_sub(batch.events().len() as u64);
         if let Some(exit) = failed {
             return Ok(exit);
@@ -148,7 +148,7 @@ impl<'c> Follower<'c> {
     }
 
     /// Tells of at most `max` events. The exit code of a command that failed ends the watch.
-    fn tell(&self, batch: &WatchBatch, max: u64) -> Result<Option<Exit>, Failure> {
+    fn show(&self, batch: &WatchBatch, max: u64) -> Result<Option<Exit>, Failure> {
         if batch.is_progress() {
             self.printer.print(batch.revision(), |form, text, header| form.progress(text, header))?;
             return Ok(None);
@@ -223,12 +223,12 @@ impl Interactive<'_> {
                     }
                 }
                 Ready::Batch(at, Ok(batch)) => {
-                    if let Some(exit) = self.watches[at].tell(&batch)? {
+                    if let Some(exit) = self.watches[at].show(&batch)? {
                         return Ok(exit);
                     }
                 }
                 Ready::Batch(at, Err(error)) => {
-                    eprintln!("error: watch was canceled: {error}");
+                    tell(format_args!("error: watch was canceled: {error}"));
                     self.watches.remove(at);
                 }
                 Ready::Ended(at) => drop(self.watches.remove(at)),
@@ -261,11 +261,11 @@ impl Interactive<'_> {
         match parsed {
             // How a watch ends, and that it is one of several, is said outside.
             Some(Line::Watch(args)) if args.interactive || args.count.is_some() || args.timeout.is_some() => {
-                eprintln!("error: -i, --count and --timeout are not for a watch beside others");
+                tell("error: -i, --count and --timeout are not for a watch beside others");
                 Ok(None)
             }
             None => {
-                eprintln!("error: invalid command, expected `watch KEY` with its flags, or `progress`");
+                tell("error: invalid command, expected `watch KEY` with its flags, or `progress`");
                 Ok(None)
             }
             Some(Line::Progress) => self.progress(),
@@ -290,7 +290,7 @@ impl Interactive<'_> {
                 Ok(exit)
             }
             Err(Failure::Store(error)) => {
-                eprintln!("error: watch was canceled: {error}");
+                tell(format_args!("error: watch was canceled: {error}"));
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -322,7 +322,7 @@ impl Running<'_> {
         self.receiver = None;
         let mut watch = self.args.builder(db, self.range.clone()).from(self.next).start()?;
         while let Some(batch) = watch.try_next()? {
-            if let Some(exit) = self.tell(&batch)? {
+            if let Some(exit) = self.show(&batch)? {
                 return Ok((Some(exit), watch.progress()));
             }
         }
@@ -331,9 +331,9 @@ impl Running<'_> {
         Ok((None, progress))
     }
 
-    fn tell(&mut self, batch: &WatchBatch) -> Result<Option<Exit>, Failure> {
+    fn show(&mut self, batch: &WatchBatch) -> Result<Option<Exit>, Failure> {
         self.next = batch.revision() + 1;
-        self.follower.tell(batch, u64::MAX)
+        self.follower.show(batch, u64::MAX)
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn key_range(key: OsString, end: Option<OsString>, prefix: bool, from
 /// How a lease id is written.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct IdForm {
-    /// Lease ids are decimal, as -w json and -w fields print them
+    /// The lease id is decimal, as -w json and -w fields print it
     #[arg(long)]
     pub(super) decimal: bool,
 }
