@@ -38,6 +38,8 @@ pub enum Invalid {
     LeaseProvided,
     /// A watch over a range whose end is at or below its start (etcd: "watcher range is empty").
     EmptyWatchRange,
+    /// The operation id was used for another request before.
+    OperationIdReused,
     /// An option or argument outside its documented bounds.
     Argument(&'static str),
 }
@@ -91,6 +93,9 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
+    /// The lock behind a fence is lost, or the session that was to get it has ended; nothing was done. The token never
+    /// holds again: take the lock anew.
+    SessionExpired,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
@@ -113,7 +118,9 @@ pub enum Error {
     },
 
     // Read before retrying.
-    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read.
+    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read. Or it was
+    /// repeated under its operation id so late that the store no longer knows whether it had been there before; this time
+    /// nothing was written.
     Indeterminate,
 
     // It is done; look at the cause.
@@ -200,6 +207,7 @@ impl fmt::Display for Invalid {
             Invalid::ValueProvided => "value is provided",
             Invalid::LeaseProvided => "lease is provided",
             Invalid::EmptyWatchRange => "watcher range is empty",
+            Invalid::OperationIdReused => "the operation id was used for another request",
             Invalid::Argument(what) => what,
         })
     }
@@ -220,6 +228,7 @@ impl fmt::Display for Error {
             }
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
+            Error::SessionExpired => f.write_str("session is expired"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
             Error::Locked { holder: Some(holder) } => {

@@ -28,6 +28,7 @@
 //! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
 //! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
+//! | `import` | coming over from etcd: a store made from a snapshot (feature `import-etcd`) |
 //! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
 //!
 //! Ids such as TX-10 in comments and in the names of tests are rules of behaviour, one each: the tests named `tx_10_..`
@@ -42,6 +43,8 @@ pub(crate) mod codec;
 mod db;
 mod engine;
 pub mod error;
+#[cfg(feature = "import-etcd")]
+pub mod import;
 #[cfg(feature = "_testing")]
 #[doc(hidden)]
 pub mod io;
@@ -66,15 +69,16 @@ mod store;
 pub mod testing;
 mod watch;
 
-pub use db::{CompactResponse, Db, DbTxn, Lease, LeaseStatus, RangeIter, Snapshot};
+pub use db::{CompactResponse, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter, Snapshot};
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};
 pub use engine::verify::{CheckReport, Problem};
 pub use error::{Applied, Code, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
 pub use op::{
-    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, Op, OpResponse, Put, PutOptions,
-    PutResponse, Range, RangeResponse, SortOrder, SortTarget, Txn, TxnResponse, stage,
+    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, GrantOptions, GrantResponse,
+    OnceResponse, Op, OpResponse, OperationId, Put, PutOptions, PutResponse, Range, RangeResponse, RevokeResponse,
+    SortOrder, SortTarget, Token, Txn, TxnResponse, stage,
 };
 pub use options::{Durability, LogEvent, LogHook, Options};
 pub use watch::{

@@ -15,6 +15,7 @@ use crate::store::entry::{Entry, SPACE_USER};
 use crate::store::key::{all_attachments, all_user_keys, attached_key, attachment_key, attachment_lease};
 use crate::store::merge::Source;
 use crate::store::run::run_path;
+use crate::store::state_file;
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,6 +95,9 @@ impl Engine {
         };
         if contents != writer.catalog.contents() {
             report.add(catalog::FILE, "it differs from what was written to it");
+        }
+        for (id, row) in &contents.state_files {
+            report.note(state_file::read(&self.disk, contents.meta.store_id, *id, row).map(drop))?;
         }
         let segments: Vec<_> = contents.segments.iter().map(|(seq, row)| segment_info(*seq, row)).collect();
         report.note(self.with_log_at_rest(|| {

@@ -51,6 +51,7 @@ impl Error {
             Error::FutureRevision { .. } => code("FUTURE_REVISION", -21),
             Error::LeaseNotFound => code("LEASE_NOT_FOUND", -23),
             Error::LeaseExists => code("LEASE_EXISTS", -24),
+            Error::SessionExpired => code("SESSION_EXPIRED", -27),
             Error::Canceled => code("WATCH_CANCELED", -26),
             Error::Locked { .. } => code("LOCKED", -60),
             Error::Io { .. } => Code::IO,
@@ -86,7 +87,7 @@ impl Invalid {
             Invalid::ValueProvided => code("VALUE_PROVIDED", -7),
             Invalid::LeaseProvided => code("LEASE_PROVIDED", -8),
             Invalid::KeyNotFound => code("KEY_NOT_FOUND", -9),
-            Invalid::EmptyWatchRange | Invalid::Argument(_) => Code::INVALID_ARGUMENT,
+            Invalid::EmptyWatchRange | Invalid::OperationIdReused | Invalid::Argument(_) => Code::INVALID_ARGUMENT,
         }
     }
 }

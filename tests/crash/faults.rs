@@ -73,12 +73,20 @@ struct Case {
 
 const PLAIN: Case = Case { name: "", before: |_| Vec::new(), step: |_| Step::Flush, killed: false, copy: false };
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 23] = [
     Case { name: "put", step: |_| put("b", 300, 0), ..PLAIN },
     Case { name: "small put", step: |_| put("ba", 2, 0), ..PLAIN },
     Case { name: "put that rolls", before: |_| vec![put("c", 3500, 0)], step: |_| put("c", 3400, 0), ..PLAIN },
     Case { name: "txn", step: |_| txn(), ..PLAIN },
     Case { name: "delete range", before: |_| vec![put("a", 9, 0)], step: |_| delete_all(), ..PLAIN },
+    Case { name: "put with an id", step: |_| once(70), ..PLAIN },
+    Case { name: "flush with ids", before: |_| vec![once(70)], step: |_| Step::Flush, ..PLAIN },
+    Case {
+        name: "flush that makes one state file",
+        before: |_| (70..77).flat_map(|id| [once(id), Step::Flush]).chain([once(77)]).collect(),
+        step: |_| Step::Flush,
+        ..PLAIN
+    },
     Case { name: "grant", step: |_| grant(9), ..PLAIN },
     Case { name: "revoke", before: |_| leased(), step: |_| Step::Op(Op::Revoke(8)), ..PLAIN },
     Case { name: "keep alive", before: |_| leased(), step: |_| Step::Op(Op::KeepAlive(8)), ..PLAIN },
@@ -108,6 +116,11 @@ const CASES: [Case; 20] = [
 
 fn put(key: &str, len: usize, lease: i64) -> Step {
     Step::Op(Op::Put(PutOp { key: key.into(), value: Blob(vec![b'x'; len]), lease, ..PutOp::default() }))
+}
+
+fn once(id: u128) -> Step {
+    let Step::Op(op) = put("once", 30, 0) else { unreachable!() };
+    Step::Op(Op::Once { id, since: None, op: Box::new(op) })
 }
 
 fn grant(id: i64) -> Step {

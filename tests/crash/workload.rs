@@ -9,9 +9,10 @@ use etclite::io::{Clock, Disk, IoSite, Now};
 use etclite::testing::{Knobs, backup_to, expire, merge_all, open_on, with_knobs};
 use etclite::{Db, Error, LeaseId, Options};
 
+use super::db::model_options;
 use super::generate::{Profile, sequence};
-use super::reference::{Model, Op, TxnItem};
-use super::translate::{delete, put_options, txn};
+use super::reference::{Answer, Model, Op, TxnItem};
+use super::translate::{delete, once, put_options, txn};
 
 /// One thing that a workload does.
 #[derive(Clone, Debug)]
@@ -120,7 +121,7 @@ pub(crate) fn knobs(seed: u64) -> Knobs {
 /// The steps that a seed stands for.
 pub(crate) fn steps(seed: u64) -> Vec<Step> {
     let mut draws = SplitMix64::new(seed).split("steps");
-    let profile = Profile { time: true, reopen: true, watchers: false, watch_filters: false, hashes: false };
+    let profile = Profile { time: true, reopen: true, watchers: false, watch_filters: false, hashes: false, ids: true };
     let length = 10 + draws.index(16);
     let changes = |op: &Op| !matches!(op, Op::Range(_) | Op::TimeToLive(_) | Op::Leases);
     let ops = sequence(seed, 4 * length, &profile).into_iter().filter(changes).take(length);
@@ -146,6 +147,10 @@ pub(crate) fn steps(seed: u64) -> Vec<Step> {
 /// Makes some values long, so that frames span sectors, segments roll and memtables fill.
 fn pad(op: &mut Op, draws: &mut SplitMix64) {
     let len = [0, 0, 100, 400, 900, 1700][draws.index(6)];
+    pad_to(op, len);
+}
+
+fn pad_to(op: &mut Op, len: usize) {
     let longer = |value: &mut Vec<u8>| {
         if !value.is_empty() {
             value.resize(len.max(value.len()), b'.');
@@ -160,6 +165,8 @@ fn pad(op: &mut Op, draws: &mut SplitMix64) {
                 }
             }
         }
+        // A repetition is the same request again.
+        Op::Once { id, op, .. } => pad_to(op, [0, 100, 700][usize::try_from(*id % 3).unwrap()]),
         _ => {}
     }
 }
@@ -178,7 +185,7 @@ pub(crate) fn open_store(disk: &SimDisk, clock: &SimClock, knobs: Knobs) -> etcl
 
 /// Opens the store with other options.
 pub(crate) fn open_with(disk: &SimDisk, clock: &SimClock, knobs: Knobs, options: Options) -> etclite::Result<Db> {
-    open_on(Arc::new(disk.clone()), Arc::new(clock.clone()), with_knobs(options, knobs))
+    open_on(Arc::new(disk.clone()), Arc::new(clock.clone()), with_knobs(model_options(options), knobs))
 }
 
 /// Does the workload of a seed. `prepare` may sabotage the disk first.
@@ -331,6 +338,10 @@ impl Runner {
             Step::Op(op) => {
                 let answer = self.state.model.apply(op);
                 self.state.at = now;
+                let op = match (op, &answer) {
+                    (Op::Once { op, .. }, Ok(Answer::Once { replayed: false, .. })) => op,
+                    _ => op,
+                };
                 match op {
                     Op::Grant { id, .. } if answer.is_ok() => drop(self.state.renewed.remove(id)),
                     Op::KeepAlive(id) if answer.is_ok() => drop(self.state.renewed.insert(*id)),
@@ -361,6 +372,7 @@ fn execute(db: &Db, op: &Op) -> etclite::Result<()> {
         Op::Grant { id, ttl } => db.grant_with_id(LeaseId::new(*id), *ttl).map(drop),
         Op::Revoke(id) => db.lease(LeaseId::new(*id)).revoke().map(drop),
         Op::KeepAlive(id) => db.lease(LeaseId::new(*id)).keep_alive().map(drop),
+        Op::Once { id, since, op } => once(db, *id, *since, op).map(drop),
         other => unreachable!("no workload does {other:?}"),
     }
 }

@@ -42,12 +42,14 @@ pub(crate) struct Profile {
     pub(crate) watch_filters: bool,
     /// Hashes of revisions.
     pub(crate) hashes: bool,
+    /// Writes with an operation id, and repetitions of them.
+    pub(crate) ids: bool,
 }
 
 impl Profile {
     /// Everything there is.
     pub(crate) const ALL: Profile =
-        Profile { time: true, reopen: true, watchers: true, watch_filters: true, hashes: true };
+        Profile { time: true, reopen: true, watchers: true, watch_filters: true, hashes: true, ids: true };
 }
 
 /// One source of choices: a seeded generator (SplitMix64, Steele et al. 2014), or given bytes and then zeros.
@@ -124,9 +126,32 @@ const LEASES: [i64; 4] = [1, 2, 3, -7];
 const TTLS_MICROS: [u64; 8] = [0, 1, 1_000, 1_001, 5_000, 20_000, 60_000, 250_000];
 const STEPS_MS: [u64; 6] = [0, 1, 2, 5, 20, 100];
 const WATCHERS: u64 = 3;
+const OPERATIONS: u64 = 9;
 const NESTING_MAX: u32 = 3;
 
 fn operation(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
+    let op = plain(draws, profile, model);
+    if profile.ids && draws.chance(20) { once(draws, model, op) } else { op }
+}
+
+/// A write under an id, or one that was sent before.
+fn once(draws: &mut Draws<'_>, model: &Model, op: Op) -> Op {
+    let since = if draws.chance(50) { None } else { Some(revision(draws, model)) };
+    let known: Vec<(u128, Op)> = model.remembered().iter().map(|known| (known.id, known.op.clone())).collect();
+    if !known.is_empty() && draws.chance(50) {
+        let (id, op) = draws.pick(&known);
+        return Op::Once { id, since, op: Box::new(op) };
+    }
+    let id = u128::from(1 + draws.below(OPERATIONS));
+    match op {
+        Op::Put(_) | Op::Delete(_) | Op::Txn(_) | Op::Grant { .. } | Op::Revoke(_) => {
+            Op::Once { id, since, op: Box::new(op) }
+        }
+        other => other,
+    }
+}
+
+fn plain(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
     match draws.below(100) {
         0..22 => Op::Put(put(draws, model)),
         22..32 => Op::Delete(delete(draws)),

@@ -10,9 +10,12 @@
 
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
+#[path = "remembered.rs"]
+mod remembered;
 #[path = "vocabulary.rs"]
 mod vocabulary;
 
+pub(crate) use remembered::{OPERATION_IDS_AGE, OPERATION_IDS_MAX, Remembered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 pub(crate) use vocabulary::*;
@@ -27,6 +30,9 @@ pub(crate) struct Model {
     compacted: Option<u64>,
     leases: BTreeMap<i64, Lease>,
     watchers: BTreeMap<u8, Watcher>,
+    /// The operations with an id, oldest first, and the highest revision of one that was forgotten.
+    remembered: Vec<Remembered>,
+    forgotten: u64,
     now_ms: u64,
     /// The budget of TX-08; unlimited by default (CH-04).
     max_txn_ops: usize,
@@ -56,6 +62,8 @@ impl Model {
             compacted: None,
             leases: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            remembered: Vec::new(),
+            forgotten: 0,
             now_ms: 0,
             max_txn_ops: usize::MAX,
         }
@@ -112,6 +120,8 @@ impl Model {
             Op::KeepAlive(id) => Answer::Millis(self.keep_alive(*id)?),
             Op::TimeToLive(id) => Answer::TimeToLive(self.time_to_live(*id)),
             Op::Leases => Answer::Leases(self.leases()),
+            Op::Once { id, since, op } => self.once(*id, *since, op)?,
+            Op::Remembered => Answer::Ids(self.remembered.iter().map(|known| (known.id, known.revision)).collect()),
             Op::Watch { slot, watch } => {
                 self.watch(*slot, watch)?;
                 Answer::Done

@@ -6,12 +6,12 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, Kv, Operand, PutAnswer, PutOp, RangeAnswer,
-    RangeOp, Relation, SortBy, Span, TxnAnswer, TxnItem, TxnOp,
+    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, Kv, Op as ModelOp, Operand, PutAnswer, PutOp,
+    RangeAnswer, RangeOp, Relation, SortBy, Span, TxnAnswer, TxnItem, TxnOp,
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
-use etclite::{Compare, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{Compare, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
     CompareOn, Delete, DeleteResponse, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder, SortTarget,
     TxnResponse,
@@ -107,6 +107,39 @@ fn compare(compare: &CompareOp) -> Compare {
     }
 }
 
+/// Sends a write under an operation id; whether it was a repetition, and its answer.
+pub(crate) fn once(db: &Db, id: u128, since: Option<u64>, op: &ModelOp) -> etclite::Result<(bool, Answer)> {
+    let mut operation = db.operation(id);
+    if let Some(since) = since {
+        operation = operation.since(since);
+    }
+    Ok(match op {
+        ModelOp::Put(op) => {
+            let answer = operation.put_with(&*op.key, &*op.value, put_options(op))?;
+            (answer.replayed, Answer::Put(put_answer(&answer)))
+        }
+        ModelOp::Delete(op) => {
+            let answer = operation.delete_with(delete(op))?;
+            (answer.replayed, Answer::Delete(delete_answer(&answer)))
+        }
+        ModelOp::Txn(op) => {
+            let answer = operation.execute(txn(op))?;
+            (answer.replayed, Answer::Txn(txn_answer(&answer)))
+        }
+        ModelOp::Grant { id, ttl } => {
+            let answer = operation.grant_with_id(*id, *ttl)?;
+            let granted = answer.granted().expect("a grant tells it").as_millis();
+            assert_eq!(answer.id().get(), *id);
+            (answer.replayed, Answer::Millis(u64::try_from(granted).expect("the model's times fit")))
+        }
+        ModelOp::Revoke(id) => {
+            let answer = operation.revoke(*id)?;
+            (answer.replayed, Answer::Revision(answer.get()))
+        }
+        other => unreachable!("no operation id goes with {other:?}"),
+    })
+}
+
 // Responses.
 
 pub(crate) fn kv(kv: &KeyValue) -> Kv {
@@ -162,6 +195,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::FutureRevision { current } => Failure::FutureRevision(current.get()),
         Error::LeaseNotFound => Failure::LeaseNotFound,
         Error::LeaseExists => Failure::LeaseExists,
+        Error::InvalidArgument(Invalid::OperationIdReused) => Failure::OperationIdReused,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("can only read") => Failure::ReadWithId,
+        Error::Indeterminate => Failure::Indeterminate,
         other => Failure::Other(other.to_string()),
     }
 }
@@ -169,7 +205,6 @@ pub(crate) fn failure(error: &Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::super::generate::{KEYS, Profile, sequence};
-    use super::super::reference::Op as ModelOp;
     use super::*;
 
     #[test]

@@ -92,16 +92,35 @@ pub(crate) enum Op {
     Txn(TxnOp),
     Compact(u64),
     Hash(u64),
-    Grant { id: i64, ttl: Duration },
+    Grant {
+        id: i64,
+        ttl: Duration,
+    },
     Revoke(i64),
     KeepAlive(i64),
     TimeToLive(i64),
     Leases,
-    Watch { slot: u8, watch: WatchOp },
+    Watch {
+        slot: u8,
+        watch: WatchOp,
+    },
     Drain(u8),
     Progress(u8),
-    Advance { ms: u64 },
-    Reopen { elapsed_ms: u64, renewed: bool },
+    Advance {
+        ms: u64,
+    },
+    Reopen {
+        elapsed_ms: u64,
+        renewed: bool,
+    },
+    /// A put, delete, txn, grant or revoke with an operation id.
+    Once {
+        id: u128,
+        since: Option<u64>,
+        op: Box<Op>,
+    },
+    /// Which operations with an id are remembered.
+    Remembered,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -449,6 +468,12 @@ pub(crate) enum Answer {
     Progress(Option<u64>),
     /// The model has no hash.
     Hash(Option<u64>),
+    Once {
+        replayed: bool,
+        answer: Box<Answer>,
+    },
+    /// Operation ids with the revision of each, oldest first.
+    Ids(Vec<(u128, u64)>),
 }
 
 /// Why an operation failed: the engine's errors, one for one. Nothing was changed.
@@ -465,6 +490,10 @@ pub(crate) enum Failure {
     FutureRevision(u64),
     LeaseNotFound,
     LeaseExists,
+    OperationIdReused,
+    ReadWithId,
+    /// The operation may have been forgotten; this time nothing was changed.
+    Indeterminate,
     /// Anything that the model never answers.
     Other(String),
 }
