@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::db::Db;
+use crate::engine::backup::BackupOptions;
 use crate::error::Result;
 use crate::io::{Clock, Disk};
 use crate::options::Options;
@@ -79,5 +80,5 @@ pub fn merge_all(db: &Db) -> Result<bool> {
 
 /// Backs up to any empty disk.
 pub fn backup_to(db: &Db, disk: &Arc<dyn Disk>) -> Result<crate::kv::Revision> {
-    db.engine().backup_to(disk)
+    db.engine().backup_to(disk, &BackupOptions::default(), &mut |_, _| {})
 }

@@ -28,7 +28,7 @@
 
 pub(crate) mod apply;
 mod background;
-mod backup;
+pub(crate) mod backup;
 mod close;
 pub(crate) mod command;
 mod commit;
