@@ -8,8 +8,12 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Outcome;
+use super::completion::CompletionCommand;
 use super::context::Context;
+use super::data::DataCommand;
 use super::exit::Exit;
+use super::group::GroupCommand;
+use super::health::HealthCommand;
 use crate::Durability;
 
 /// etcd's model on a local store: etcdctl's commands without a server.
@@ -145,6 +149,14 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 pub(super) enum Command {
     /// Print the version of etclite
     Version,
+    #[command(flatten)]
+    Data(DataCommand),
+    #[command(flatten)]
+    Health(HealthCommand),
+    #[command(flatten)]
+    Group(GroupCommand),
+    #[command(flatten)]
+    Completion(CompletionCommand),
 }
 
 impl Command {
@@ -154,6 +166,10 @@ impl Command {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)
             }
+            Command::Data(command) => command.run(context),
+            Command::Health(command) => command.run(context),
+            Command::Group(command) => command.run(),
+            Command::Completion(command) => command.run(context),
         }
     }
 }
@@ -169,6 +185,11 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global,
             Err(Exit::Number(u8::try_from(error.exit_code()).unwrap_or(2)))
         }
     }
+}
+
+/// All there is to say on the command line, for completion.
+pub(super) fn grammar() -> clap::Command {
+    Cli::command()
 }
 
 /// Turns a first word that is no command into `--db WORD`.

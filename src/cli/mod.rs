@@ -10,17 +10,25 @@
 //! | `json` | bytes, keys and errors as JSON objects, for `-w jsonl`, dumps and the driver |
 //! | `print` | etcdctl's formats: simple, fields, json, table |
 //! | `kv`, `txn`, `watch`, `lease`, `lock` | etcdctl's commands |
-//! | `data`, `health`, `bench`, `group` | commands of our own: the store as a whole |
+//! | `data`, `load`, `health`, `bench`, `group`, `completion` | commands of our own: the store as a whole |
+//! | `report`, `progress` | what those print: names with values, and bars on stderr |
 //! | `exec` | the JSON driver |
 
 // The command line is the outside of the library: it has the time, the threads and the files of the host to itself.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the outside of the library")]
 
 mod args;
+mod completion;
 mod context;
+mod data;
 mod exit;
+mod group;
+mod health;
 mod json;
+mod load;
 mod out;
+mod progress;
+mod report;
 
 use std::process::ExitCode;
 
