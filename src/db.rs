@@ -8,6 +8,7 @@ mod operation;
 pub(crate) mod signal;
 mod snapshot;
 mod txn;
+mod whole;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,13 +18,14 @@ use crate::coordination::Lines;
 use crate::db::keeper::Keeper;
 use crate::engine::Engine;
 use crate::engine::apply::Response;
+use crate::engine::backup::BackupOptions;
 use crate::engine::command::Kind;
 use crate::engine::dump::DumpOptions;
 use crate::engine::fence::asks_for_leases;
 use crate::engine::inspect::{HashResponse, Health, Stats};
 use crate::engine::shape::{TxnLimits, check_txn};
 use crate::engine::snapshot::View;
-use crate::engine::verify::CheckReport;
+use crate::engine::verify::{CheckOptions, CheckReport};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{
@@ -637,18 +639,16 @@ impl Db {
     /// [`Error::Io`] if the path exists or cannot be written; [`Error::Full`]; [`Error::Corrupt`] if the store cannot
     /// be read.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<Revision> {
-        self.engine().check_open()?;
-        self.engine().backup(path.as_ref())
+        self.backup_with(path, &BackupOptions::default(), &mut |_, _| {})
     }
 
-    /// Verifies every checksum and order, that leases and keys agree, and that the log goes on where the runs end; in a
-    /// store opened read-only the runs, leases and keys, as opening has read the log. Changes nothing.
+    /// Verifies every checksum and order, that leases and keys agree, that the log goes on where the runs end, and that
+    /// applying it again on a copy comes to the same state. Changes nothing.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Closed`]; what is damaged is in the report.
     pub fn check(&self) -> Result<CheckReport> {
-        self.engine().check_open()?;
-        self.engine().check()
+        self.check_with(&CheckOptions::default(), &mut |_, _| {})
     }
 
     /// Writes the store as JSON lines: one per live key, or per retained change with history; then the leases.

@@ -73,9 +73,10 @@ mod watch;
 
 pub use coordination::{Session, SessionOptions};
 pub use db::{CompactResponse, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter, Snapshot};
+pub use engine::backup::BackupOptions;
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};
-pub use engine::verify::{CheckReport, Problem};
+pub use engine::verify::{CheckOptions, CheckReport, Problem};
 pub use error::{Applied, Code, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
 pub use op::{

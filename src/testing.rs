@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::db::Db;
+use crate::engine::backup::BackupOptions;
 use crate::error::Result;
 use crate::io::{Clock, Disk};
 use crate::options::Options;
@@ -94,7 +95,7 @@ pub fn remembered(db: &Db) -> Vec<(u128, u64)> {
 
 /// Backs up to any empty disk.
 pub fn backup_to(db: &Db, disk: &Arc<dyn Disk>) -> Result<crate::kv::Revision> {
-    db.engine().backup_to(disk)
+    db.engine().backup_to(disk, &BackupOptions::default(), &mut |_, _| {})
 }
 
 /// Imports an etcd snapshot to any empty disk, in pieces of these sizes: bytes sorted in memory, runs merged into one.

@@ -8,9 +8,13 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::Outcome;
+use super::completion::CompletionCommand;
 use super::context::Context;
+use super::data::DataCommand;
 use super::etcdctl::{self, ServerFlags};
 use super::exit::Exit;
+use super::group::GroupCommand;
+use super::health::HealthCommand;
 use super::help;
 use super::kv::KvCommand;
 use super::lease::LeaseCommand;
@@ -166,6 +170,14 @@ pub(super) enum Command {
     Lease(LeaseCommand),
     /// Print the version of etclite
     Version,
+    #[command(flatten)]
+    Data(DataCommand),
+    #[command(flatten)]
+    Health(HealthCommand),
+    #[command(flatten)]
+    Group(GroupCommand),
+    #[command(flatten)]
+    Completion(CompletionCommand),
 }
 
 impl Command {
@@ -179,6 +191,10 @@ impl Command {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)
             }
+            Command::Data(command) => command.run(context),
+            Command::Health(command) => command.run(context),
+            Command::Group(command) => command.run(),
+            Command::Completion(command) => command.run(context),
         }
     }
 }
@@ -198,7 +214,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global,
     }
 }
 
-/// All there is to say on the command line.
+/// All there is to say on the command line: for the help, and for completion.
 pub(super) fn grammar() -> clap::Command {
     Cli::command()
 }

@@ -14,7 +14,8 @@
 //! | `signals` | SIGINT and SIGTERM, for commands that wait |
 //! | `print` | etcdctl's formats: simple, fields, json, table |
 //! | `kv`, `txn`, `watch`, `lease`, `lock` | etcdctl's commands |
-//! | `data`, `health`, `bench`, `group` | commands of our own: the store as a whole |
+//! | `data`, `load`, `health`, `bench`, `group`, `completion` | commands of our own: the store as a whole |
+//! | `report`, `progress` | what those print: names with values, and bars on stderr |
 //! | `exec` | the JSON driver |
 
 // The command line is the outside of the library: it has the time, the threads and the files of the host to itself.
@@ -22,16 +23,23 @@
 
 mod args;
 mod child;
+mod completion;
 mod context;
+mod data;
 mod etcdctl;
 mod exit;
+mod group;
+mod health;
 mod help;
 mod json;
 mod kv;
 mod lease;
+mod load;
 mod out;
 mod print;
+mod progress;
 mod quote;
+mod report;
 mod signals;
 mod txn;
 mod watch;

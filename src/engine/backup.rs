@@ -1,5 +1,7 @@
-//! Backup: a copy of the store as of one published log index, written as a store of its own.
+//! Backup: a copy of the store as of one published log index, written as a store of its own. A restore is a backup of a
+//! backup, whose revision may be raised on the way.
 
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +10,7 @@ use crate::engine::Engine;
 use crate::engine::leases::whole_millis;
 use crate::engine::reorganize::{lease_row, run_row, segment_row};
 use crate::engine::state::Lease;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::io::fs::{FsDisk, FsOptions, publish_directory, remove_directory};
 use crate::io::{Disk, IoSite};
 use crate::kv::{LeaseId, Revision};
@@ -16,11 +18,29 @@ use crate::log::{Log, LogOptions};
 use crate::store::Version;
 use crate::store::catalog::{Catalog, Checkpoint, Contents, Meta, OperationsRow};
 use crate::store::key::everything;
-use crate::store::merge::{Merged, Retention, merge_into};
+use crate::store::merge::{ENTRIES_PER_ABORT_CHECK, Merged, Retention, merge_into};
 use crate::store::state_file::{self, Remembered};
 
 /// How many backups and imports this process has begun.
 static BACKUPS: AtomicU64 = AtomicU64::new(0);
+
+/// How a copy differs from its original; see [`Db::backup_with`](crate::Db::backup_with).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// By how much the copy's revision is above the original's; zero, the default, keeps it. More than what was written
+    /// since the original was made, and no revision that somebody has seen is given a second time. As `etcdutl snapshot
+    /// restore --bump-revision`.
+    ///
+    /// Differs from etcd: any bump marks the copy as compacted, so that no watch that goes on from an older revision
+    /// is told that nothing happened in between.
+    pub bump_revision: u64,
+    /// Whether the copy is compacted at its revision, history being left out: whoever goes on from before is told so.
+    /// As `etcdutl snapshot restore --mark-compacted`.
+    pub mark_compacted: bool,
+}
+
+/// The highest revision there can be: etcd's are signed.
+const REVISION_MAX: u64 = i64::MAX as u64;
 
 /// What a backup copies: the state at one log index, all of it published.
 struct Pinned {
@@ -35,19 +55,36 @@ struct Pinned {
 
 impl Engine {
     /// Writes a backup to the new directory `path`, under a temporary name beside it until it is whole.
-    pub(crate) fn backup(&self, path: &Path) -> Result<Revision> {
-        write_whole(path, "back up to", |disk| self.backup_to(disk))
+    pub(crate) fn backup(
+        &self,
+        path: &Path,
+        options: &BackupOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Revision> {
+        write_whole(path, "back up to", |disk| self.backup_to(disk, options, progress))
     }
 
     /// Writes a backup to an empty disk; durable on return.
-    pub(crate) fn backup_to(&self, disk: &Arc<dyn Disk>) -> Result<Revision> {
-        let pinned = self.pin()?;
+    pub(crate) fn backup_to(
+        &self,
+        disk: &Arc<dyn Disk>,
+        options: &BackupOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Revision> {
+        let mut pinned = self.pin()?;
+        let sources = pinned.version.history(&everything(), pinned.revision)?;
+        pinned.raise(options)?;
         create_directories(disk)?;
         let mut contents = Contents { meta: self.backup_meta(), ..Contents::default() };
         let store_id = contents.meta.store_id;
-        let sources = pinned.version.history(&everything(), pinned.revision)?;
         let retention = Retention { compact_revision: pinned.compact_revision.unwrap_or(0), bottom: true };
-        let run = merge_into(disk, store_id, 1, Merged::new(vec![sources], false), retention, &|| false)?;
+        let (total, done, progress) = (pinned.version.entry_count(), Cell::new(0), RefCell::new(progress));
+        let tick = || {
+            (progress.borrow_mut())(done.get(), total);
+            done.set(done.get() + ENTRIES_PER_ABORT_CHECK);
+            false
+        };
+        let run = merge_into(disk, store_id, 1, Merged::new(vec![sources], false), retention, &tick)?;
         if let Some(info) = run {
             contents.runs.insert(info.id, run_row(&info, 1));
         }
@@ -132,6 +169,22 @@ impl Engine {
                 lease.renewed = false;
             }
         }
+    }
+}
+
+impl Pinned {
+    /// Raises the revision as asked, and lets history end there.
+    fn raise(&mut self, options: &BackupOptions) -> Result<()> {
+        let bump = options.bump_revision;
+        self.revision = self
+            .revision
+            .checked_add(bump)
+            .filter(|revision| *revision <= REVISION_MAX)
+            .ok_or(Error::InvalidArgument(Invalid::Argument("bump_revision goes beyond the highest revision")))?;
+        if options.mark_compacted || bump > 0 {
+            self.compact_revision = Some(self.revision);
+        }
+        Ok(())
     }
 }
 

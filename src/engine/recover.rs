@@ -188,10 +188,15 @@ impl Opening {
     fn open_read_only(self) -> Result<Arc<Engine>> {
         let contents = Catalog::read(&self.disk).map_err(|error| self.explain(error))?;
         let scan = self.scan(&contents)?;
-        let runs = self.open_runs(&contents, false)?;
-        let state = self.state(&contents)?;
+        self.replayed(&contents, &scan)
+    }
+
+    /// What is on the disk, as a store that cannot be written: the tail of the log is applied in memory.
+    pub(crate) fn replayed(self, contents: &Contents, scan: &Scan) -> Result<Arc<Engine>> {
+        let runs = self.open_runs(contents, false)?;
+        let state = self.state(contents)?;
         let engine = self.engine(state, runs, None);
-        engine.replay(&scan)?;
+        engine.replay(scan)?;
         engine.serve()?;
         engine.hub.freeze();
         Ok(engine)
@@ -206,7 +211,7 @@ impl Opening {
         error
     }
 
-    fn scan(&self, contents: &Contents) -> Result<Scan> {
+    pub(crate) fn scan(&self, contents: &Contents) -> Result<Scan> {
         let segments: Vec<SegmentInfo> = contents.segments.iter().map(|(seq, row)| segment_info(*seq, row)).collect();
         let Checkpoint { index, closing_frame, .. } = contents.checkpoint;
         scan(&self.disk, contents.meta.store_id, &segments, closing_frame, index)

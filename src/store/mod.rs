@@ -48,6 +48,12 @@ impl Version {
         &self.memtables[0]
     }
 
+    /// How many entries there are, of all revisions.
+    pub(crate) fn entry_count(&self) -> u64 {
+        let of_memtables: u64 = self.memtables.iter().map(|memtable| memtable.count()).sum();
+        of_memtables + self.runs.iter().map(|run| run.info.entries).sum::<u64>()
+    }
+
     /// The newest version of a stored key at or below `revision`, tombstones included.
     pub(crate) fn get(&self, key: &[u8], revision: u64) -> Result<Option<Entry>> {
         for memtable in &self.memtables {

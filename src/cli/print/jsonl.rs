@@ -196,6 +196,8 @@ fn response_object(response: &OpResponse, asked: Asked) -> Value {
             named("txn");
             set_txn(&mut object, txn, &[]);
         }
+        // The grammar of `txn` has no words for them.
+        OpResponse::Grant(_) | OpResponse::Revoke(_) => {}
     }
     object.into()
 }
