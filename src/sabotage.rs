@@ -38,11 +38,11 @@ pub enum Bug {
     LeaseRefreshed,
     /// S18: expiry is applied whatever epoch it saw.
     ExpiryWithoutEpoch,
-    /// A fence holds whatever became of its lock.
+    /// S27: a fence holds whatever became of its lock.
     FenceNotChecked,
-    /// A fence does not look at the clock: only what has ended a lease counts.
+    /// S28: a fence does not look at the clock: only what has ended a lease counts.
     DeadlineNotSeen,
-    /// A lease that had lapsed is alive again after a recovery.
+    /// S29: a lease that had lapsed is alive again after a recovery.
     LapseLost,
 }
 
