@@ -40,11 +40,11 @@ pub enum Bug {
     ExpiryWithoutEpoch,
     /// S27: a flush forgets the operation ids of its memtable.
     OperationForgotten,
-    /// A fence holds whatever became of its lock.
+    /// S30: a fence holds whatever became of its lock.
     FenceNotChecked,
-    /// A fence does not look at the clock: only what has ended a lease counts.
+    /// S28: a fence does not look at the clock: only what has ended a lease counts.
     DeadlineNotSeen,
-    /// A lease that had lapsed is alive again after a recovery.
+    /// S29: a lease that had lapsed is alive again after a recovery.
     LapseLost,
 }
 

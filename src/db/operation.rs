@@ -157,7 +157,15 @@ impl Operation {
     /// # Errors
     /// As [`Db::grant_with_id`], and those of [`Operation`].
     pub fn grant_with_id(&self, id: impl Into<LeaseId>, ttl: Duration) -> Result<OnceResponse<Lease>> {
-        let granted = self.db.engine().grant_once(GrantOptions::new(ttl).id(id), Some(self.request))?;
+        self.grant_with(GrantOptions::new(ttl).id(id))
+    }
+
+    /// As [`Db::grant_with`], once.
+    ///
+    /// # Errors
+    /// As [`Db::grant_with`], and those of [`Operation`].
+    pub fn grant_with(&self, options: GrantOptions) -> Result<OnceResponse<Lease>> {
+        let granted = self.db.engine().grant_once(options, Some(self.request))?;
         let response = Lease { db: self.db.clone(), id: granted.id, granted: Some(granted.ttl) };
         let (replayed, truncated) = flags(granted.replay);
         Ok(OnceResponse { response, replayed, truncated })

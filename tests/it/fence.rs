@@ -2,6 +2,7 @@
 //! the order of all writes, by the engine.
 
 use etclite::io::sim::{SimClock, SimDisk};
+use etclite::sabotage::{Bug, plant};
 use etclite::{
     Applied, Compare, Db, Delete, Error, Invalid, LeaseId, Op, Options, Put, PutOptions, Range, Token, Txn, prefix,
 };
@@ -264,6 +265,18 @@ fn x_01_a_read_only_store_knows_who_holds_a_lock() {
     let alive = |id: i64| db.txn().when([Compare::lease_alive(id)]).then([Range::new("a")]).commit().unwrap().succeeded;
     assert!(alive(7) && !alive(8), "what was over at the open is over, though nothing can end it");
     assert!(matches!(fenced_put(&db, &token), Err(Error::ReadOnly)));
+}
+
+/// The tests above can fail: an engine that does not look at the clock lets a paused holder write.
+#[test]
+fn s28_deadline_not_seen() {
+    let store = Store::new(super::rig::Kind::Memory);
+    let token = locked(&store);
+    store.clock.advance(ms(100));
+    plant(Some(Bug::DeadlineNotSeen));
+    let written = fenced_put(&store.db, &token);
+    plant(None);
+    assert!(written.is_ok(), "x_01_fence_fails_past_the_deadline_before_anyone_ends_the_lease would fail");
 }
 
 /// etcd issue 11457: a client holds a lock and is paused, for a long collection of garbage or by its hypervisor, until its

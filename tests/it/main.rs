@@ -19,6 +19,7 @@ mod gate;
 mod histories;
 mod in_memory;
 mod iteration;
+mod lapse;
 mod lease;
 mod lease_random;
 mod limits;

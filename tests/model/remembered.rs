@@ -1,6 +1,6 @@
 //! The model's part of operation ids: a list of what was asked and answered.
 
-use super::{Answer, Failure, Model, Op, TxnItem, TxnOp, check_duplicates};
+use super::{Answer, Failure, GrantOp, Model, Op, TxnItem, TxnOp, check_duplicates};
 use std::time::Duration;
 
 /// How many operations are remembered, and for how long: so little that much is forgotten. Stores under test are opened
@@ -61,7 +61,7 @@ impl Model {
                 check_duplicates(&txn.or_else)?;
                 if can_write(txn) { Ok(()) } else { Err(Failure::ReadWithId) }
             }
-            Op::Grant { ttl, .. } if *ttl > Duration::from_secs(9_000_000_000) => Err(Failure::TooLarge),
+            Op::Grant(grant) => grant.check_shape(),
             _ => Ok(()),
         }
     }
@@ -69,19 +69,37 @@ impl Model {
 
 fn can_write(txn: &TxnOp) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|item| match item {
-        TxnItem::Put(_) | TxnItem::Delete(_) => true,
+        TxnItem::Put(_) | TxnItem::Delete(_) | TxnItem::Grant(_) | TxnItem::Revoke(_) => true,
         TxnItem::Range(_) => false,
         TxnItem::Txn(nested) => can_write(nested),
     })
 }
 
-/// A TTL is what it is rounded to.
 fn same_request(one: &Op, other: &Op) -> bool {
-    let whole = |ttl: &Duration| ttl.as_nanos().div_ceil(1_000_000).max(1);
-    match (one, other) {
-        (Op::Grant { id: one, ttl }, Op::Grant { id: other, ttl: other_ttl }) => {
-            one == other && whole(ttl) == whole(other_ttl)
-        }
-        _ => one == other,
+    rounded(one) == rounded(other)
+}
+
+/// A TTL is what it is rounded to.
+fn rounded(op: &Op) -> Op {
+    let mut op = op.clone();
+    match &mut op {
+        Op::Grant(grant) => round(grant),
+        Op::Txn(txn) => round_all(txn),
+        _ => {}
     }
+    op
+}
+
+fn round_all(txn: &mut TxnOp) {
+    for item in txn.then.iter_mut().chain(&mut txn.or_else) {
+        match item {
+            TxnItem::Grant(grant) => round(grant),
+            TxnItem::Txn(nested) => round_all(nested),
+            _ => {}
+        }
+    }
+}
+
+fn round(grant: &mut GrantOp) {
+    grant.ttl = Duration::from_millis(grant.ttl_ms());
 }
