@@ -145,6 +145,8 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 pub(super) enum Command {
     /// Print the version of etclite
     Version,
+    /// Answer requests of other programs: one JSON object a line
+    Exec(super::exec::Args),
 }
 
 impl Command {
@@ -154,6 +156,7 @@ impl Command {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)
             }
+            Command::Exec(args) => super::exec::run(args, context),
         }
     }
 }

@@ -18,6 +18,7 @@
 
 mod args;
 mod context;
+mod exec;
 mod exit;
 mod json;
 mod out;
