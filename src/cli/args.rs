@@ -178,6 +178,8 @@ pub(super) enum Command {
     Group(GroupCommand),
     #[command(flatten)]
     Completion(CompletionCommand),
+    /// Answer requests of other programs: one JSON object a line
+    Exec(super::exec::Args),
 }
 
 impl Command {
@@ -195,6 +197,7 @@ impl Command {
             Command::Health(command) => command.run(context),
             Command::Group(command) => command.run(),
             Command::Completion(command) => command.run(context),
+            Command::Exec(args) => super::exec::run(args, context),
         }
     }
 }

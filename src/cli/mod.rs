@@ -27,6 +27,7 @@ mod completion;
 mod context;
 mod data;
 mod etcdctl;
+mod exec;
 mod exit;
 mod group;
 mod health;
