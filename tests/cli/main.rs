@@ -15,3 +15,4 @@ mod driver_script;
 mod driver_store;
 mod driver_txn;
 mod driver_watch;
+mod golden;
