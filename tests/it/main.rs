@@ -10,6 +10,7 @@ mod compaction;
 mod concurrency;
 mod embedding;
 mod errors;
+mod etcd_rows;
 mod files;
 mod gate;
 mod histories;
