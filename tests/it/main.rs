@@ -13,6 +13,7 @@ mod compaction;
 mod concurrency;
 mod embedding;
 mod errors;
+mod etcd_rows;
 mod fence;
 mod files;
 mod gate;
