@@ -149,10 +149,6 @@ impl Bolt {
         self.visited_count * self.page_bytes
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn corrupt(&self, offset: u64, what: &'static str) -> Error {
         Error::corrupt(&self.path, offset, what)
     }
