@@ -121,7 +121,8 @@ pub struct ImportReport {
 /// - [`Error::InvalidArgument`] if it has no hash and the options do not allow that, or the revision would be too large
 /// - [`Error::Locked`] if an etcd has the file open
 /// - [`Error::FormatTooNew`] if it is a bbolt file of another version
-/// - [`Error::TooLarge`] if a key, a revision or the number of leases is beyond what a store can hold
+/// - [`Error::TooLarge`] if a key, a revision or the number of leases is beyond what a store can hold, or the file is
+///   above 1 TiB
 pub fn import_etcd(
     snapshot: impl AsRef<Path>,
     store: impl AsRef<Path>,
