@@ -31,6 +31,8 @@ mod progress;
 mod report;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use context::Context;
 use exit::{Exit, Failure};
@@ -40,6 +42,7 @@ type Outcome = Result<Exit, Failure>;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    heed_file_size_limit();
     let (global, command) = match args::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(exit) => return exit.code(),
@@ -50,4 +53,12 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.code(),
         Err(failure) => failure.report(context.global.write_out).code(),
     }
+}
+
+/// A write beyond the limit of a file's size (`ulimit -f`) ends a process, unless somebody handles the signal; then it
+/// fails as a full disk does.
+fn heed_file_size_limit() {
+    let told = Arc::new(AtomicBool::new(false));
+    // If that fails, the signal does what it always does.
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, told);
 }
