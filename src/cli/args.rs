@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Outcome;
+use super::bench::BenchArgs;
 use super::completion::CompletionCommand;
 use super::context::Context;
 use super::data::DataCommand;
@@ -157,6 +158,7 @@ pub(super) enum Command {
     Group(GroupCommand),
     #[command(flatten)]
     Completion(CompletionCommand),
+    Bench(BenchArgs),
 }
 
 impl Command {
@@ -170,6 +172,7 @@ impl Command {
             Command::Health(command) => command.run(context),
             Command::Group(command) => command.run(),
             Command::Completion(command) => command.run(context),
+            Command::Bench(args) => args.run(context),
         }
     }
 }

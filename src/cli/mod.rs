@@ -18,6 +18,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the outside of the library")]
 
 mod args;
+mod bench;
 mod completion;
 mod context;
 mod data;
