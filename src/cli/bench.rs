@@ -127,7 +127,7 @@ fn row(figure: &Figure, floor: Option<Duration>) -> Vec<String> {
     vec![
         figure.what.into(),
         figure.threads.to_string(),
-        figure.latencies.count().to_string(),
+        figure.done.to_string(),
         format!("{:.0}", figure.per_second()),
         short(figure.latencies.percentile(50)),
         short(figure.latencies.percentile(99)),
@@ -140,7 +140,7 @@ fn figure_object(figure: &Figure, floor: Option<Duration>) -> Value {
     json!({
         "what": figure.what,
         "threads": figure.threads,
-        "count": figure.latencies.count(),
+        "count": figure.done,
         "per_second": figure.per_second(),
         "p50_ns": nanos(50),
         "p99_ns": nanos(99),

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::error::{Applied, Error};
+use crate::error::{Applied, Code, Error};
 use crate::{KeyValue, LeaseId};
 
 /// A JSON object whose fields keep their order.
@@ -85,20 +85,24 @@ pub(super) fn error_object(error: &Error) -> Value {
 
 /// Adds the fields of an error to what is known of the request.
 pub(super) fn set_error(object: &mut Object, error: &Error) {
-    let code = error.code();
+    set_failure(object, error.code(), error.applied(), &error.to_string());
+    if let Some(detail) = detail(error) {
+        object.insert("detail".into(), detail);
+    }
+}
+
+/// Adds the fields of a failure that the store knows nothing of.
+pub(super) fn set_failure(object: &mut Object, code: Code, applied: Applied, message: &str) {
     object.insert("ok".into(), false.into());
     object.insert("code".into(), code.name.into());
     object.insert("number".into(), code.number.into());
-    let applied = match error.applied() {
+    let applied = match applied {
         Applied::No => "no",
         Applied::Yes => "yes",
         Applied::Unknown => "unknown",
     };
     object.insert("applied".into(), applied.into());
-    object.insert("message".into(), error.to_string().into());
-    if let Some(detail) = detail(error) {
-        object.insert("detail".into(), detail);
-    }
+    object.insert("message".into(), message.into());
 }
 
 fn detail(error: &Error) -> Option<Value> {

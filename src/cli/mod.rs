@@ -4,10 +4,14 @@
 //! | module | what |
 //! |---|---|
 //! | `args` | the words: which store, which command, the flags that all commands share |
+//! | `help`, `etcdctl` | how help reads; flags that only a server needs, taken and ignored |
 //! | `context` | what a command is given: the flags, the store opened as it asks, the output |
 //! | `exit` | how a command ends: exit codes, the error line and its hint |
 //! | `out` | the one writer of stdout, which takes a closed pipe for the end |
 //! | `json` | bytes, keys and errors as JSON objects, for `-w jsonl`, dumps and the driver |
+//! | `words`, `quote` | what arguments stand for: bytes, ranges, lease ids; Go's quoted strings |
+//! | `child` | commands that are run for an event or under a lock |
+//! | `signals` | SIGINT and SIGTERM, for commands that wait |
 //! | `print` | etcdctl's formats: simple, fields, json, table |
 //! | `kv`, `txn`, `watch`, `lease`, `lock` | etcdctl's commands |
 //! | `data`, `load`, `health`, `bench`, `group`, `completion` | commands of our own: the store as a whole |
@@ -19,21 +23,30 @@
 
 mod args;
 mod bench;
+mod child;
 mod completion;
 mod context;
 mod data;
+mod etcdctl;
 mod exit;
 mod group;
 mod health;
+mod help;
 mod json;
+mod kv;
+mod lease;
 mod load;
 mod out;
+mod print;
 mod progress;
+mod quote;
 mod report;
+mod signals;
+mod txn;
+mod watch;
+mod words;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use context::Context;
 use exit::{Exit, Failure};
@@ -43,11 +56,11 @@ type Outcome = Result<Exit, Failure>;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    heed_file_size_limit();
     let (global, command) = match args::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(exit) => return exit.code(),
     };
+    keep_going_at_the_file_size_limit();
     let context = Context::new(global);
     let ended = command.run(&context).and_then(|exit| context.out.finish().map(|()| exit));
     match ended {
@@ -56,10 +69,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A write beyond the limit of a file's size (`ulimit -f`) ends a process, unless somebody handles the signal; then it
-/// fails as a full disk does.
-fn heed_file_size_limit() {
-    let told = Arc::new(AtomicBool::new(false));
-    // If that fails, the signal does what it always does.
-    let _ = signal_hook::flag::register(libc::SIGXFSZ, told);
+/// Makes a write beyond RLIMIT_FSIZE an error, as a full disk is. By default its signal ends the process; the library
+/// leaves signals to its host, which here is us.
+fn keep_going_at_the_file_size_limit() {
+    #[cfg(unix)]
+    // Nothing looks at the flag. If it cannot be registered, the limit works as for any program.
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, std::sync::Arc::default());
 }

@@ -22,6 +22,7 @@ use crate::store::entry::{Entry, SPACE_USER};
 use crate::store::key::{all_attachments, all_user_keys, attached_key, attachment_key, attachment_lease};
 use crate::store::merge::Source;
 use crate::store::run::run_path;
+use crate::store::state_file;
 
 /// How far a check goes; see [`Db::check_with`](crate::Db::check_with).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,6 +158,9 @@ impl Engine {
         };
         if contents != writer.catalog.contents() {
             report.add(catalog::FILE, "it differs from what was written to it");
+        }
+        for (id, row) in &contents.state_files {
+            report.note(state_file::read(&self.disk, contents.meta.store_id, *id, row).map(drop))?;
         }
         self.check_log(&contents, report)
     }

@@ -22,6 +22,7 @@ pub(crate) mod key;
 pub(crate) mod merge;
 pub(crate) mod run;
 pub(crate) mod run_writer;
+pub(crate) mod state_file;
 #[cfg(test)]
 pub(crate) mod test_disk;
 #[cfg(test)]
