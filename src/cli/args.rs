@@ -180,6 +180,8 @@ pub(super) enum Command {
     #[command(flatten)]
     Completion(CompletionCommand),
     Bench(BenchArgs),
+    /// Answer requests of other programs: one JSON object a line
+    Exec(super::exec::Args),
 }
 
 impl Command {
@@ -198,6 +200,7 @@ impl Command {
             Command::Group(command) => command.run(),
             Command::Completion(command) => command.run(context),
             Command::Bench(args) => args.run(context),
+            Command::Exec(args) => super::exec::run(args, context),
         }
     }
 }

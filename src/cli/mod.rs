@@ -28,6 +28,7 @@ mod completion;
 mod context;
 mod data;
 mod etcdctl;
+mod exec;
 mod exit;
 mod group;
 mod health;

@@ -32,6 +32,8 @@ impl Code {
     pub const CANCELED: Code = code("CANCELED", -81);
     /// What this build, or this release, does not do.
     pub const UNSUPPORTED: Code = code("UNSUPPORTED", -85);
+    /// A bug of ours, which was kept from doing more harm.
+    pub const PANIC: Code = code("PANIC", -99);
 }
 
 impl Error {

@@ -4,5 +4,18 @@
 
 mod bench;
 mod data;
+#[macro_use]
+mod driver;
+mod driver_ends;
+mod driver_fuzz;
+mod driver_kill;
+mod driver_kv;
+mod driver_lease;
+mod driver_lines;
+mod driver_pending;
+mod driver_script;
+mod driver_store;
+mod driver_txn;
+mod driver_watch;
 mod health;
 mod store;
