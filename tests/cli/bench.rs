@@ -42,7 +42,7 @@ fn a_store_of_ones_own_is_left_as_it_was() {
     assert!(text.contains("durability: written: ") && text.contains("| WHAT "), "{text}");
     let db = Db::open(&store).unwrap();
     assert_eq!(db.count(..).unwrap(), before);
-    assert!(db.revision() > 10 && db.check().unwrap().is_clean());
+    assert!(db.revision().get() > 10 && db.check().unwrap().is_clean());
     db.close().unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     assert!(!fs::read_dir(&store).unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().contains("bench")));

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use etclite::{Db, Delete, KeyRange, KeyValue, LeaseId, Op, Put, PutOptions};
 use serde_json::Value;
 
 use super::store::{
-    command, copy, damage, files, filled, filled_and_closed, on, on_with, place, run, run_cramped, run_file,
+    Run, command, copy, damage, files, filled, filled_and_closed, on, on_with, place, run, run_cramped, run_file,
 };
 
 #[test]
@@ -383,4 +383,57 @@ fn an_open_store_can_be_copied_after_it_was_left_by_a_crash() {
     run([crashed.as_os_str(), "--readonly".as_ref(), "backup".as_ref(), backup.as_os_str()]).done();
     assert_eq!(files(&crashed), before, "--readonly writes nothing");
     assert_eq!(state(&backup), state(&store));
+}
+
+fn snapshot() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/etcd-snapshot/snapshot.db")
+}
+
+fn import(store: &Path, snapshot: &Path, words: &str) -> Run {
+    let words = words.split_whitespace().map(OsStr::new);
+    run([store.as_os_str(), "import-etcd".as_ref(), snapshot.as_os_str()].into_iter().chain(words))
+}
+
+#[test]
+fn a_snapshot_of_etcd_becomes_a_store() {
+    let (dir, store) = place();
+    let report = import(&store, &snapshot(), "-w json").json();
+    let db = Db::open(&store).unwrap();
+    assert_eq!(report["revision"], db.revision().get());
+    assert_eq!(report["compact_revision"], db.compact_revision().get());
+    assert_eq!(report["leases"], db.leases().unwrap().len());
+    assert!(report["changes"].as_u64().unwrap() >= db.count(..).unwrap() && db.count(..).unwrap() > 0);
+    let revision = db.revision();
+    db.close().unwrap();
+    assert_eq!(on(&store, "check --deep").done(), "clean\n");
+    let bumped = dir.path().join("bumped");
+    let done = import(&bumped, &snapshot(), "--bump-revision 1000 --mark-compacted").done();
+    let expected = revision + 1000;
+    assert!(done.starts_with(&format!("revision: {expected}\ncompact_revision: {expected}\n")), "{done}");
+    assert_eq!(on(&bumped, "check --deep").done(), "clean\n");
+}
+
+#[test]
+fn an_import_takes_place_whole_or_not_at_all() {
+    let (dir, store) = place();
+    let bytes = fs::read(snapshot()).unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let mut flipped = bytes.clone();
+    flipped[40_000] ^= 1;
+    import(&store, &file("flipped", &flipped), "").failed(5);
+    let plain = file("plain", &bytes[..bytes.len() - 32]);
+    import(&store, &plain, "").failed(1);
+    import(&store, &file("letter", b"dear etcd"), "").failed(5);
+    import(&store, &dir.path().join("missing"), "").failed(6);
+    import(&store, &snapshot(), "--no-create").failed(2);
+    import(&store, &snapshot(), "--readonly").failed(2);
+    assert!(!store.exists());
+    import(&store, &plain, "--skip-hash-check").done();
+    let error = import(&store, &snapshot(), "").failed(1);
+    assert!(error.contains("exists already"), "{error}");
+    assert_eq!(on(&store, "check").done(), "clean\n");
 }
