@@ -1,5 +1,6 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
+mod fence;
 pub(crate) mod keeper;
 mod lease;
 mod open;
@@ -17,6 +18,7 @@ use crate::engine::Engine;
 use crate::engine::apply::Response;
 use crate::engine::command::Kind;
 use crate::engine::dump::DumpOptions;
+use crate::engine::fence::asks_for_leases;
 use crate::engine::inspect::{HashResponse, Health, Stats};
 use crate::engine::shape::{TxnLimits, check_txn};
 use crate::engine::snapshot::View;
@@ -24,11 +26,13 @@ use crate::engine::verify::CheckReport;
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{
-    Compare, Delete, DeleteResponse, Put, PutOptions, PutResponse, Range, RangeResponse, Txn, TxnResponse, check_key,
+    Compare, Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, Token, Txn,
+    TxnResponse, check_key,
 };
 use crate::options::{LogEvent, Options};
 use crate::watch::WatchBuilder;
 
+pub use fence::Fenced;
 pub use lease::{Lease, LeaseStatus};
 pub use snapshot::{RangeIter, Snapshot};
 pub use txn::DbTxn;
@@ -330,7 +334,8 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// As [`Db::put`]; [`Error::DuplicateKey`]; those of its reads. Any failure fails the whole txn.
+    /// As [`Db::put`]; [`Error::SessionExpired`] if a fence does not hold; [`Error::DuplicateKey`]; those of its reads;
+    /// [`Error::LeaseExists`] and [`Error::LeaseNotFound`]. Any failure fails the whole txn.
     pub fn execute<S>(&self, txn: Txn<S>) -> Result<TxnResponse> {
         let mut txn = txn.finish();
         let options = &self.engine().options;
@@ -338,13 +343,26 @@ impl Db {
             txn.blank_leases();
         }
         check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
-        if is_read_only(&txn) {
-            return self.engine().read_txn(&txn);
-        }
-        match self.engine().submit(Kind::Txn(txn))? {
-            Response::Txn(response) => Ok(response),
-            other => unreachable!("a txn answers {other:?}"),
-        }
+        // What asks for leases is decided among the writes, on the head; a store without writes has no head.
+        let reads = is_read_only(&txn) && (options.read_only || !asks_for_leases(&txn));
+        if reads { self.engine().read_txn(&txn) } else { self.engine().submit_txn(txn) }
+    }
+
+    /// Writes on behalf of the holder of a lock: the short form of [`DbTxn::fenced`] for single puts and deletes.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use etclite::{PutOptions, Token};
+    /// let lease = db.grant(std::time::Duration::from_secs(10))?;
+    /// let revision = db.put_with("lock", "", PutOptions::new().lease(lease.id()))?.revision;
+    /// let token = Token::new("lock", revision, lease.id());
+    /// db.fenced(&token).put("counter", "1")?;
+    /// db.delete("lock")?;
+    /// assert!(matches!(db.fenced(&token).put("counter", "2"), Err(etclite::Error::SessionExpired)));
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    pub fn fenced(&self, token: impl AsRef<Token>) -> Fenced {
+        Fenced::new(self, token.as_ref())
     }
 
     /// Puts `value` at `key` if the key does not exist. `None` if it does.
@@ -453,7 +471,7 @@ impl Db {
     /// # Errors
     /// As [`Db::put`]; [`Error::TooLarge`] above 9,000,000,000 s.
     pub fn grant(&self, ttl: Duration) -> Result<Lease> {
-        self.grant_with_id(LeaseId::NONE, ttl)
+        self.grant_with(GrantOptions::new(ttl))
     }
 
     /// Grants a lease under an id of the caller's.
@@ -461,7 +479,16 @@ impl Db {
     /// # Errors
     /// As [`Db::grant`]; [`Error::LeaseExists`].
     pub fn grant_with_id(&self, id: impl Into<LeaseId>, ttl: Duration) -> Result<Lease> {
-        let (id, granted, _) = self.engine().grant(id.into(), ttl)?;
+        self.grant_with(GrantOptions::new(ttl).id(id))
+    }
+
+    /// Grants a lease with an id or a lock delay.
+    ///
+    /// # Errors
+    /// As [`Db::grant`]; [`Error::LeaseExists`], also while a lease of that id has lapsed and its keys are still there;
+    /// [`Error::TooLarge`] for a lock delay above 60 s.
+    pub fn grant_with(&self, options: GrantOptions) -> Result<Lease> {
+        let (id, granted, _) = self.engine().grant(options)?;
         Ok(Lease { db: self.clone(), id, granted: Some(granted) })
     }
 
@@ -480,7 +507,7 @@ impl Db {
         Ok(listed
             .map(|(id, time, key_count)| LeaseStatus {
                 id,
-                granted: time.granted,
+                granted: time.terms.ttl,
                 remaining: time.remaining,
                 key_count,
                 keys: Vec::new(),

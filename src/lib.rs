@@ -65,15 +65,16 @@ pub mod testing;
 mod watch;
 
 pub use coordination::{Session, SessionOptions};
-pub use db::{CompactResponse, Db, DbTxn, Lease, LeaseStatus, RangeIter, Snapshot};
+pub use db::{CompactResponse, Db, DbTxn, Fenced, Lease, LeaseStatus, RangeIter, Snapshot};
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};
 pub use engine::verify::{CheckReport, Problem};
 pub use error::{Applied, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
 pub use op::{
-    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, Op, OpResponse, Put, PutOptions,
-    PutResponse, Range, RangeResponse, SortOrder, SortTarget, Txn, TxnResponse, stage,
+    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, GrantOptions, GrantResponse, Op,
+    OpResponse, Put, PutOptions, PutResponse, Range, RangeResponse, RevokeResponse, SortOrder, SortTarget, Token, Txn,
+    TxnResponse, stage,
 };
 pub use options::{Durability, LogEvent, LogHook, Options};
 pub use watch::{

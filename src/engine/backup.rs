@@ -137,9 +137,7 @@ impl Engine {
         pinned.index = self.published_index();
         pinned.compact_revision = pinned.compact_revision.map(|_| view.compacted);
         let published = self.lessor.list(self.lease_now()).into_iter();
-        pinned.leases = published
-            .map(|(id, time)| (id, Lease { ttl_ms: crate::engine::millis(time.granted), ..Lease::default() }))
-            .collect();
+        pinned.leases = published.map(|(id, time)| (id, time.terms.lease())).collect();
         pinned
     }
 

@@ -119,7 +119,7 @@ impl Engine {
             run_bytes: sum(|info| info.len),
             run_entries: sum(|info| info.entries),
             live_bytes: live_bytes(&version, self.compacted.load(Ordering::Acquire)),
-            leases: self.core.lock().state.leases.len() as u64,
+            leases: self.core.lock().state.leases_usable(),
             watches: self.hub.len() as u64,
             ..Stats::default()
         };

@@ -16,7 +16,7 @@
 //! | `commit.rs` | group commit and publication |
 //! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
-//! | `leases.rs` | the lease verbs, and expiry |
+//! | `leases.rs`, `fence.rs` | the lease verbs, and expiry; what a fenced txn asks of the clock |
 //! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
 //! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs` | hash, stats and health; `Db::check`; dumps; copies |
 //!
@@ -33,6 +33,7 @@ mod close;
 pub(crate) mod command;
 mod commit;
 pub(crate) mod dump;
+pub(crate) mod fence;
 mod history;
 pub(crate) mod inspect;
 mod leases;
@@ -55,14 +56,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::apply::Response;
 use crate::engine::background::Background;
-use crate::engine::command::{Command, Kind, Stamp};
+use crate::engine::command::{Command, Kind, Seen, Stamp};
 use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
-use crate::engine::state::{Changes, Lease, State};
+use crate::engine::state::{Changes, Lease, LeaseChange, State};
 use crate::error::{Error, Result};
 use crate::io::thread::{forks, process_id};
 use crate::io::{Clock, Disk, DiskLock, Now};
 use crate::kv::{LeaseId, Revision};
-use crate::lease::Lessor;
+use crate::lease::{Lessor, Terms};
 use crate::log::{Frame, Log};
 use crate::memtable::Memtable;
 use crate::op::{Op, Txn};
@@ -183,6 +184,8 @@ enum Obstacle {
     Flush,
     /// The quota seems reached, but not all that compaction has freed is known yet.
     Weight,
+    /// The command's fences or compares ask for this lease, whose deadline has passed.
+    Overdue(LeaseId),
 }
 
 /// What one try to order a command came to.
@@ -207,7 +210,8 @@ impl Engine {
         if bounded {
             self.check_request_bytes(kind.bytes_min())?;
         }
-        let mut command = Command { time_ms: millis(self.clock.now().wall), kind };
+        let seen = kind.needs_clocks().then(|| self.see());
+        let mut command = Command { time_ms: millis(self.clock.now().wall), seen, kind };
         let mut payload = Vec::with_capacity(256);
         let mut patience = self.options.write_timeout;
         loop {
@@ -221,15 +225,19 @@ impl Engine {
                 Ordered::Obstacle(obstacle) => self.clear(obstacle, &mut patience)?,
             }
             // A lease's time begins when it is granted, not when somebody first tried.
-            if let Kind::Grant { stamp, .. } = &mut command.kind {
+            if let Kind::Grant { stamp, .. } | Kind::Lapse { stamp, .. } = &mut command.kind {
                 *stamp = self.stamp_rounded_up();
             }
+            command.seen = command.seen.map(|_| self.see());
         }
     }
 
     fn try_order(&self, command: &Command, payload: &[u8]) -> Result<Ordered> {
         let mut core = self.core.lock();
         self.check_writable(&core, command)?;
+        if let Some(id) = self.overdue_lease(command) {
+            return Ok(Ordered::Obstacle(Obstacle::Overdue(id)));
+        }
         let version = self.version.load();
         let outcome = match apply::evaluate(&core.state, &version, command) {
             Ok(outcome) => outcome,
@@ -336,6 +344,7 @@ impl Engine {
             Obstacle::LogRoom(len) => self.prepare_log(len),
             Obstacle::Flush => self.wait_for_flush(patience),
             Obstacle::Weight => self.weigh(),
+            Obstacle::Overdue(id) => self.end_overdue(id),
         }
     }
 
@@ -433,6 +442,11 @@ impl Engine {
         Revision::new(self.synced.load(Ordering::Acquire))
     }
 
+    /// What a command that begins somebody's time is told.
+    fn see(&self) -> Seen {
+        Seen { stamp: self.stamp_rounded_up() }
+    }
+
     /// The clocks as they are written down: the boot clock rounded down, since what is left of a lease is counted from
     /// there, the wall clock up, so that less time seems to have passed by it, never more.
     pub(crate) fn stamp(&self) -> Stamp {
@@ -461,16 +475,20 @@ impl Engine {
 fn grows(command: &Command) -> bool {
     match &command.kind {
         Kind::Put(_) | Kind::Grant { .. } => true,
-        Kind::Txn(txn) => has_put(txn),
-        Kind::Delete(_) | Kind::Revoke { .. } | Kind::LeaseCheckpoint { .. } | Kind::Compact { .. } => false,
+        Kind::Txn(txn) => has_growth(txn),
+        Kind::Delete(_)
+        | Kind::Revoke { .. }
+        | Kind::Lapse { .. }
+        | Kind::LeaseCheckpoint { .. }
+        | Kind::Compact { .. } => false,
     }
 }
 
-fn has_put(txn: &Txn) -> bool {
+fn has_growth(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|op| match op {
-        Op::Put(_) => true,
-        Op::Txn(nested) => has_put(nested),
-        Op::Delete(_) | Op::Range(_) => false,
+        Op::Put(_) | Op::Grant(_) => true,
+        Op::Txn(nested) => has_growth(nested),
+        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
     })
 }
 
@@ -496,11 +514,12 @@ impl Batch {
         self.last_index = state.index;
         self.revision = state.revision;
         self.compacted = state.compacted();
-        for (id, lease) in &changes.leases {
-            self.leases.push(match lease {
-                Some(lease) if lease.renewal_epoch == 0 => LeaseNote::Granted(*id, Duration::from_millis(lease.ttl_ms)),
-                Some(_) => continue,
-                None => LeaseNote::Ended(*id),
+        for (id, change) in &changes.leases {
+            self.leases.push(match change {
+                LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
+                LeaseChange::Stored(_) => continue,
+                LeaseChange::Lapsed(_) => LeaseNote::Lapsed(*id),
+                LeaseChange::Ended => LeaseNote::Ended(*id),
             });
         }
     }

@@ -24,12 +24,12 @@ use parking_lot::Mutex;
 
 use crate::engine::command::{Command, Stamp, newer_version};
 use crate::engine::commit::{Batch, Commit};
-use crate::engine::state::{Lease, State};
+use crate::engine::state::{Lease, Standing, State};
 use crate::engine::{Core, Engine, Obstacle, Phase, Writer, apply, background, millis, reorganize, stamp_of};
 use crate::error::{Error, Result};
 use crate::io::{Clock, Disk, DiskLock, IoSite, Now, read_full_at};
 use crate::kv::LeaseId;
-use crate::lease::{Lessor, remaining_at_open};
+use crate::lease::{Lessor, Terms, remaining_at_open};
 use crate::log::{
     Frame, Log, LogOptions, Record, Scan, SegmentInfo, adopted, belongs, holds_frame, scan, segment_path,
 };
@@ -37,7 +37,9 @@ use crate::memtable::Memtable;
 use crate::options::{LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
-use crate::store::catalog::{self, Catalog, Checkpoint, Contents, Edit, LeaseRow, Meta, RunRow, SegmentRow};
+use crate::store::catalog::{
+    self, Catalog, Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
+};
 use crate::store::run::{Run, RunInfo, run_path};
 use crate::watch::{History, Hub};
 
@@ -413,7 +415,7 @@ impl Engine {
             let elapsed = elapsed_ms(&lease.stamp, &clocks);
             if is_planted(Bug::LeaseRefreshed) {
                 let ttl = Duration::from_millis(lease.ttl_ms);
-                self.lessor.start(*id, ttl, now.saturating_add(ttl));
+                self.lessor.start(*id, Terms::of(lease), now.saturating_add(ttl));
                 remaining.push((*id, lease.ttl_ms));
                 continue;
             }
@@ -422,7 +424,7 @@ impl Engine {
             // What ended while the store was closed ends in the order of its deadlines, and is not stamped anew, so that it
             // does so after another crash, too.
             let deadline = now.saturating_add(of_millis(left)).saturating_sub(of_millis(overdue));
-            self.lessor.start(*id, of_millis(lease.ttl_ms), deadline);
+            self.lessor.start(*id, Terms::of(lease), deadline);
             if overdue == 0 {
                 remaining.push((*id, left));
             }
@@ -548,6 +550,11 @@ fn lease(row: &LeaseRow) -> Lease {
         renewed: row.renewed,
         renewal_epoch: row.renewal_epoch,
         grant_revision: row.grant_revision,
+        lock_delay_ms: row.lock_delay_ms,
+        standing: match row.state {
+            LeaseState::Lapsed if !is_planted(Bug::LapseLost) => Standing::Lapsed,
+            LeaseState::Alive | LeaseState::Lapsed => Standing::Alive,
+        },
     }
 }
 

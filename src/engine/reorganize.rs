@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::background::Job;
-use crate::engine::state::Lease;
+use crate::engine::state::{Lease, Standing};
 use crate::engine::{Closed, Engine, Writer};
 use crate::error::{Error, Result};
 use crate::io::IoSite;
 use crate::log::{SegmentInfo, SegmentSpan, SegmentState as LogState};
 use crate::options::{Durability, LogEvent};
 use crate::sabotage::{Bug, is_planted};
-use crate::store::catalog::{Checkpoint, Edit, LeaseRow, RunRow, SegmentRow, SegmentState, Stamp};
+use crate::store::catalog::{Checkpoint, Edit, LeaseRow, LeaseState, RunRow, SegmentRow, SegmentState, Stamp};
 use crate::store::flush::flush;
 use crate::store::merge::{Merged, Retention, merge_into};
 use crate::store::run::{Run, RunInfo, run_path};
@@ -366,6 +366,10 @@ pub(crate) fn lease_row(lease: &Lease) -> LeaseRow {
         renewed: lease.renewed,
         renewal_epoch: lease.renewal_epoch,
         grant_revision: lease.grant_revision,
-        lock_delay_ms: 0,
+        lock_delay_ms: lease.lock_delay_ms,
+        state: match lease.standing {
+            Standing::Alive => LeaseState::Alive,
+            Standing::Lapsed => LeaseState::Lapsed,
+        },
     }
 }

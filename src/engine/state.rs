@@ -25,20 +25,61 @@ pub(crate) struct State {
     pub(crate) command_changes_max: usize,
 }
 
+/// Where a lease is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Keys can be put with it.
+    #[default]
+    Alive,
+    /// Its time is over and its lock delay is not: nothing but its keys is left of it.
+    Lapsed,
+}
+
 /// A lease as commands see it. Its deadline is the orderer's business and not part of the state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lease {
     /// The time to live that was granted.
     pub(crate) ttl_ms: u64,
-    /// What was left of it at `stamp`.
+    /// What was left of it at `stamp`; once it has lapsed, of its lock delay.
     pub(crate) remaining_ms: u64,
     pub(crate) stamp: Stamp,
     /// Whether it was kept alive since `stamp`, so that `remaining_ms` no longer tells anything.
     pub(crate) renewed: bool,
-    /// How many checkpoints were applied to it.
+    /// The log index of the last command that changed it: granted it, stored what is left of it, had it lapse. An expiry
+    /// names the one it saw, so no index is seen twice, though an id may be.
     pub(crate) renewal_epoch: u64,
     /// The store's revision at the grant.
     pub(crate) grant_revision: u64,
+    /// How long its keys stay once it has expired.
+    pub(crate) lock_delay_ms: u64,
+    pub(crate) standing: Standing,
+}
+
+impl Lease {
+    /// Whether it lapses before it ends.
+    pub(crate) fn lapses(&self) -> bool {
+        self.lock_delay_ms != 0 && self.standing != Standing::Lapsed
+    }
+}
+
+/// What a command does to a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseChange {
+    Granted(Lease),
+    /// What is left of its time was written down.
+    Stored(Lease),
+    Lapsed(Lease),
+    Ended,
+}
+
+impl LeaseChange {
+    /// The lease afterwards, if there is one.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        match self {
+            LeaseChange::Granted(lease) | LeaseChange::Stored(lease) | LeaseChange::Lapsed(lease) => Some(lease),
+            LeaseChange::Ended => None,
+        }
+    }
 }
 
 impl State {
@@ -51,6 +92,11 @@ impl State {
         self.compact_revision.unwrap_or(0)
     }
 
+    /// How many leases somebody may use.
+    pub(crate) fn leases_usable(&self) -> u64 {
+        self.leases.values().filter(|lease| lease.standing == Standing::Alive).count() as u64
+    }
+
     /// Takes over what a command changes; its entries go into the memtable.
     pub(crate) fn install(&mut self, changes: &Changes) {
         debug_assert!(changes.revision == self.revision || changes.revision == self.revision + 1);
@@ -60,8 +106,8 @@ impl State {
             debug_assert!(self.compact_revision < Some(compact_revision) && compact_revision <= self.revision);
             self.compact_revision = Some(compact_revision);
         }
-        for (id, lease) in &changes.leases {
-            match lease {
+        for (id, change) in &changes.leases {
+            match change.lease() {
                 Some(lease) => self.leases.insert(*id, lease.clone()),
                 None => self.leases.remove(id),
             };
@@ -76,8 +122,8 @@ pub(crate) struct Changes {
     pub(crate) revision: u64,
     /// New versions in order of sub-revision, attachments of leases included.
     pub(crate) entries: Vec<Entry>,
-    /// New or changed leases; `None` for one that ends.
-    pub(crate) leases: Vec<(LeaseId, Option<Lease>)>,
+    /// What happens to leases, in order: in one txn an id may end and be granted again.
+    pub(crate) leases: Vec<(LeaseId, LeaseChange)>,
     pub(crate) compact_revision: Option<u64>,
 }
 

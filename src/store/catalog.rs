@@ -38,7 +38,9 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use contents::{Checkpoint, Contents, Edit, LeaseRow, Meta, RunRow, SegmentRow, SegmentState, Stamp};
+pub(crate) use contents::{
+    Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow, SegmentState, Stamp,
+};
 use database::{Database, Failure};
 
 /// The format that this release writes into [`Meta::format`], and the highest that it reads.

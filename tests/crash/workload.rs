@@ -10,8 +10,8 @@ use etclite::testing::{Knobs, backup_to, expire, merge_all, open_on, with_knobs}
 use etclite::{Db, Error, LeaseId, Options};
 
 use super::generate::{Profile, sequence};
-use super::reference::{Model, Op, TxnItem};
-use super::translate::{delete, put_options, txn};
+use super::reference::{Answer, Model, Op, TxnAnswer, TxnItem, TxnOp};
+use super::translate::{delete, grant, put_options, txn};
 
 /// One thing that a workload does.
 #[derive(Clone, Debug)]
@@ -48,6 +48,26 @@ impl State {
         let mut model = self.model.clone();
         model.recover(millis(now.saturating_sub(self.at)), &self.renewed);
         model
+    }
+}
+
+impl State {
+    /// Of a lease that has lapsed all is known again.
+    fn forget_renewals(&mut self) {
+        let model = &self.model;
+        self.renewed.retain(|id| !model.has_lapsed(*id));
+    }
+
+    /// An id that a txn ended and granted again is another lease.
+    fn forget_granted(&mut self, txn: &TxnOp, answer: &TxnAnswer) {
+        let items = if answer.succeeded { &txn.then } else { &txn.or_else };
+        for (item, answer) in items.iter().zip(&answer.answers) {
+            match (item, answer) {
+                (TxnItem::Grant(grant), _) => drop(self.renewed.remove(&grant.id)),
+                (TxnItem::Txn(nested), Answer::Txn(answer)) => self.forget_granted(nested, answer),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -272,25 +292,25 @@ impl Runner {
 
     /// What a step may have done in part.
     pub(crate) fn between(&self, step: &Step) -> Vec<State> {
+        let now = self.machine.clock.now().wall;
         let mut state = self.state.clone();
-        let due: Vec<i64> = match step {
-            // Each lease ends in a revision of its own.
+        // Each lease ends, or lapses, by a command of its own.
+        match step {
             Step::Op(Op::Advance { ms }) => {
-                let leases = state.model.leases().into_iter();
-                leases.filter(|lease| lease.remaining_ms <= *ms).map(|lease| lease.id).collect()
+                state.model.pass(*ms);
+                state.at = now + Duration::from_millis(*ms);
             }
             Step::Open => {
-                let recovered = state.recovered(self.machine.clock.now().wall);
-                let leases = state.model.leases().into_iter().map(|lease| lease.id);
-                leases.filter(|id| !recovered.lease_exists(*id)).collect()
+                state.model.open(millis(now.saturating_sub(state.at)), &state.renewed);
+                (state.renewed, state.at) = (BTreeSet::new(), now);
             }
             // Closing stores what is left of each lease before it does anything else.
             Step::Close => return vec![State { renewed: BTreeSet::new(), ..state }],
-            _ => Vec::new(),
-        };
+            _ => return Vec::new(),
+        }
         let mut states = Vec::new();
-        for id in due {
-            state.model.revoke(id).expect("it is listed");
+        while state.model.expire_next() {
+            state.forget_renewals();
             states.push(state.clone());
         }
         states
@@ -331,9 +351,11 @@ impl Runner {
             Step::Op(op) => {
                 let answer = self.state.model.apply(op);
                 self.state.at = now;
-                match op {
-                    Op::Grant { id, .. } if answer.is_ok() => drop(self.state.renewed.remove(id)),
-                    Op::KeepAlive(id) if answer.is_ok() => drop(self.state.renewed.insert(*id)),
+                self.state.forget_renewals();
+                match (op, &answer) {
+                    (Op::Grant(grant), Ok(_)) => drop(self.state.renewed.remove(&grant.id)),
+                    (Op::Txn(txn), Ok(Answer::Txn(answer))) => self.state.forget_granted(txn, answer),
+                    (Op::KeepAlive(id), Ok(_)) => drop(self.state.renewed.insert(*id)),
                     _ => {}
                 }
                 answer.is_ok()
@@ -358,7 +380,7 @@ fn execute(db: &Db, op: &Op) -> etclite::Result<()> {
         Op::Delete(op) => db.delete_with(delete(op)).map(drop),
         Op::Txn(op) => db.execute(txn(op)).map(drop),
         Op::Compact(revision) => db.compact(*revision).map(drop),
-        Op::Grant { id, ttl } => db.grant_with_id(LeaseId::new(*id), *ttl).map(drop),
+        Op::Grant(op) => db.grant_with(grant(op)).map(drop),
         Op::Revoke(id) => db.lease(LeaseId::new(*id)).revoke().map(drop),
         Op::KeepAlive(id) => db.lease(LeaseId::new(*id)).keep_alive().map(drop),
         other => unreachable!("no workload does {other:?}"),

@@ -6,7 +6,7 @@
 use super::harness::Target;
 use super::reference::{Answer, Blob, Failure, LeaseInfo, Op, RangeOp, WatchOp};
 use super::translate::{delete, delete_answer, event, failure, key_range, put_answer, put_options, range};
-use super::translate::{range_answer, txn, txn_answer};
+use super::translate::{grant, range_answer, txn, txn_answer};
 use etclite::{Db, LeaseId, LeaseStatus, Revision, Watch};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -111,8 +111,8 @@ impl<H: Host> DbTarget<H> {
             Op::Txn(op) => Answer::Txn(txn_answer(&self.db.execute(txn(op))?)),
             Op::Compact(revision) => Answer::Revision(self.db.compact(Revision::new(*revision))?.revision.get()),
             Op::Hash(revision) => Answer::Hash(Some(self.db.hash(Revision::new(*revision))?.hash.into())),
-            Op::Grant { id, ttl } => {
-                let lease = self.db.grant_with_id(LeaseId::new(*id), *ttl)?;
+            Op::Grant(op) => {
+                let lease = self.db.grant_with(grant(op))?;
                 let status = lease.time_to_live()?.expect("a lease just granted, on a clock that stands still");
                 Answer::Millis(millis(status.granted))
             }

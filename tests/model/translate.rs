@@ -6,16 +6,17 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, Kv, Operand, PutAnswer, PutOp, RangeAnswer,
-    RangeOp, Relation, SortBy, Span, TxnAnswer, TxnItem, TxnOp,
+    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, Kv, Operand, PutAnswer, PutOp,
+    RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
 use etclite::{Compare, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
-    CompareOn, Delete, DeleteResponse, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder, SortTarget,
-    TxnResponse,
+    CompareOn, Delete, DeleteResponse, GrantOptions, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder,
+    SortTarget, Token, TxnResponse,
 };
+use std::time::Duration;
 
 // Requests.
 
@@ -70,7 +71,8 @@ pub(crate) fn range(range: &RangeOp) -> Range {
 
 pub(crate) fn txn(txn: &TxnOp) -> Txn {
     let branch = |items: &[TxnItem]| items.iter().map(item).collect::<Vec<Op>>();
-    Txn::new().when(txn.compares.iter().map(compare)).then(branch(&txn.then)).or_else(branch(&txn.or_else))
+    let fenced = txn.fences.iter().map(token).fold(Txn::new(), Txn::fenced);
+    fenced.when(txn.compares.iter().map(compare)).then(branch(&txn.then)).or_else(branch(&txn.or_else))
 }
 
 fn item(item: &TxnItem) -> Op {
@@ -79,7 +81,17 @@ fn item(item: &TxnItem) -> Op {
         TxnItem::Range(op) => range(op).into(),
         TxnItem::Delete(op) => delete(op).into(),
         TxnItem::Txn(op) => txn(op).into(),
+        TxnItem::Grant(op) => grant(op).into(),
+        TxnItem::Revoke(id) => Op::revoke(*id),
     }
+}
+
+pub(crate) fn grant(grant: &GrantOp) -> GrantOptions {
+    GrantOptions::new(grant.ttl).id(grant.id).lock_delay(Duration::from_millis(grant.delay_ms))
+}
+
+fn token(token: &TokenOp) -> Token {
+    Token::new(&*token.key, token.create, token.lease)
 }
 
 fn compare(compare: &CompareOp) -> Compare {
@@ -104,6 +116,8 @@ fn compare(compare: &CompareOp) -> Compare {
                 Relation::Less => on.lt(&**operand),
             }
         }
+        Operand::Held { create, lease } => Compare::held(Token::new(&*compare.span.key, *create, *lease)),
+        Operand::Alive(id) => Compare::lease_alive(*id),
     }
 }
 
@@ -144,6 +158,12 @@ pub(crate) fn txn_answer(response: &TxnResponse) -> TxnAnswer {
         OpResponse::Delete(response) => Answer::Delete(delete_answer(response)),
         OpResponse::Range(response) => Answer::Range(range_answer(response)),
         OpResponse::Txn(response) => Answer::Txn(txn_answer(response)),
+        OpResponse::Grant(response) => {
+            Answer::Granted(u64::try_from(response.ttl.as_millis()).expect("the model's times fit"))
+        }
+        OpResponse::Revoke(response) => {
+            Answer::Revoked { revision: response.revision.get(), deleted: response.deleted }
+        }
         other => panic!("a response that the model does not know: {other:?}"),
     });
     TxnAnswer { revision: response.revision.get(), succeeded: response.succeeded, answers: answers.collect() }
@@ -162,6 +182,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::FutureRevision { current } => Failure::FutureRevision(current.get()),
         Error::LeaseNotFound => Failure::LeaseNotFound,
         Error::LeaseExists => Failure::LeaseExists,
+        Error::SessionExpired => Failure::SessionExpired,
         other => Failure::Other(other.to_string()),
     }
 }

@@ -105,23 +105,35 @@ pub(crate) struct Stamp {
     pub(crate) wall_ms: u64,
 }
 
+/// Where a lease is in its life.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum LeaseState {
+    /// In use.
+    #[default]
+    Alive,
+    /// Expired; its keys stay for its lock delay.
+    Lapsed,
+}
+
 /// A lease.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct LeaseRow {
     /// Its time to live.
     pub(crate) ttl_ms: u64,
-    /// What was left of it at `stamp`.
+    /// What was left of it at `stamp`; once it has lapsed, of its lock delay.
     pub(crate) remaining_ms: u64,
     /// When that was.
     pub(crate) stamp: Stamp,
     /// Whether it was kept alive since, so that only the full ttl is safe to assume.
     pub(crate) renewed: bool,
-    /// How many `LeaseCheckpoint`s were applied to it.
+    /// The log index of the last command that changed it.
     pub(crate) renewal_epoch: u64,
     /// The store's revision when it was granted.
     pub(crate) grant_revision: u64,
-    /// How long its locks stay taken after it expired; always 0 as yet.
+    /// How long its keys stay after it expired.
     pub(crate) lock_delay_ms: u64,
+    /// Where it is in its life.
+    pub(crate) state: LeaseState,
 }
 
 /// Everything in the catalog.
