@@ -93,8 +93,8 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
-    /// The session has ended, or what it held was taken from it: lock, lead and place in line are lost for good, and no
-    /// fence with their token holds again. Nothing was done; open a new session. As etcd's "mutex: session is expired".
+    /// The session has ended, or the lock behind a fence is lost; nothing was done. A token that failed never holds
+    /// again: open a new session and take the lock anew. As etcd's "mutex: session is expired".
     SessionExpired,
     /// The store was closed; nothing was done.
     Closed,
@@ -236,9 +236,9 @@ impl fmt::Display for Error {
             }
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
+            Error::SessionExpired => f.write_str("session is expired"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
-            Error::SessionExpired => f.write_str("session is expired"),
             Error::LockReleased => f.write_str("lock has already been released"),
             Error::NotLeaderOfElection => f.write_str("not leader"),
             Error::WaitCanceled => f.write_str("the wait was canceled"),

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, Revision};
-use crate::op::Range;
+use crate::op::{Range, Token};
 use crate::watch::Watch;
 
 /// The lines of a store, by prefix.
@@ -60,13 +60,6 @@ struct Keys {
     /// In the order of creation, those of one revision by key.
     by_creation: BTreeSet<(Revision, Bytes)>,
     by_key: BTreeMap<Bytes, Revision>,
-}
-
-/// A key in line, by its creation: a key that was deleted and put again stands somewhere else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) key: Bytes,
-    pub(super) revision: Revision,
 }
 
 /// Where a key stands.
@@ -104,8 +97,8 @@ impl Lines {
 }
 
 impl Line {
-    /// Where a key stands among those that `blocks` says may block it, and the revision as of which that is.
-    pub(super) fn place(&self, db: &Db, own: &Standing, blocks: &dyn Fn(&[u8]) -> bool) -> Result<(Place, Revision)> {
+    /// Where a key stands, by its creation, among those that `blocks` says may block it, and the revision as of which that is.
+    pub(super) fn place(&self, db: &Db, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<(Place, Revision)> {
         let mut state = self.state.lock();
         let keys = self.refresh(db, &mut state)?;
         Ok((keys.place(own, blocks), keys.watch.progress()))
@@ -168,7 +161,7 @@ impl Keys {
         }
     }
 
-    fn place(&self, own: &Standing, blocks: &dyn Fn(&[u8]) -> bool) -> Place {
+    fn place(&self, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Place {
         if self.by_key.get(&own.key) != Some(&own.revision) {
             return Place::Gone;
         }
@@ -184,8 +177,8 @@ impl Keys {
 mod tests {
     use super::*;
 
-    fn standing(key: &'static str, revision: u64) -> Standing {
-        Standing { key: key.into(), revision: Revision::new(revision) }
+    fn standing(key: &str, revision: u64) -> Token {
+        Token::new(key, revision, 0)
     }
 
     #[test]

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::line::{Line, Place, Standing};
+use crate::coordination::line::{Line, Place};
 use crate::coordination::session::Session;
 use crate::db::Db;
 use crate::db::signal::{Parker, Signal};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
-use crate::op::{Compare, Delete, Op, OpResponse, Put, Range, Txn, TxnResponse};
+use crate::op::{Compare, Delete, Op, OpResponse, Put, Range, Token, Txn, TxnResponse};
 use crate::watch::Watch;
 
 /// Cancels waits from another thread: of all calls that were given a clone of it, now or later. For one program that
@@ -152,7 +152,7 @@ impl<'a> Waiter<'a> {
     ///
     /// # Errors
     /// [`Error::SessionExpired`] once the key is gone: after each wait it is looked for again.
-    pub(super) fn wait_turn(&self, line: &Line, own: &Standing, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
+    pub(super) fn wait_turn(&self, line: &Line, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
         loop {
             let (place, seen) = line.place(self.db, own, blocks)?;
             let before = match place {
@@ -182,7 +182,7 @@ impl Db {
 
 /// A key that a session has put to stand in line.
 pub(super) struct Entry {
-    pub(super) own: Standing,
+    pub(super) own: Token,
     /// Whether this call has put it; otherwise the session had it already, with this value.
     pub(super) found: Option<Bytes>,
     /// Whether nobody else was there.
@@ -205,7 +205,7 @@ pub(super) fn enter(session: &Session, prefix: &Bytes, value: &[u8]) -> Result<E
     })?;
     let found = if response.succeeded { None } else { found_in(&response) };
     let (found, revision) = found.map_or((None, response.revision), |(value, created)| (Some(value), created));
-    Ok(Entry { own: Standing { key, revision }, found, alone: response.succeeded })
+    Ok(Entry { own: Token { key, revision, lease: session.lease() }, found, alone: response.succeeded })
 }
 
 /// The value and the creation of the session's own key, if it was there.
@@ -228,7 +228,7 @@ pub(super) fn prefix_of(name: &[u8]) -> Bytes {
 }
 
 /// Deletes a key if it is still the one that was created then. Whether it was.
-pub(super) fn leave(db: &Db, own: &Standing) -> Result<bool> {
+pub(super) fn leave(db: &Db, own: &Token) -> Result<bool> {
     let same = Compare::create_revision(&own.key).eq(own.revision);
     Ok(db.txn().when([same]).then([Delete::new(&own.key)]).commit()?.succeeded)
 }

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
@@ -140,7 +140,8 @@ impl Lessor {
         inner.grants_made += 1;
         let grant = inner.grants_made;
         inner.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
-        self.changed.notify_all();
+        // One command may have ended a lease of this id and granted it again.
+        self.tell_lost(inner, id);
     }
 
     /// That a lease lapsed was published: its lock delay runs from `now`.
@@ -151,10 +152,7 @@ impl Lessor {
         (known.marked, known.revoking) = (false, false);
         let deadline = now.saturating_add(known.terms.lock_delay);
         inner.deadlines.set(id, deadline);
-        let listeners = inner.listeners.remove(&id);
-        self.changed.notify_all();
-        drop(inner);
-        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+        self.tell_lost(inner, id);
     }
 
     /// A revoke was published.
@@ -162,17 +160,23 @@ impl Lessor {
         let mut inner = self.inner.lock();
         inner.deadlines.remove(id);
         inner.leases.remove(&id);
+        self.tell_lost(inner, id);
+    }
+
+    /// Wakes who waits for a change, and who listens for the loss of this lease.
+    fn tell_lost(&self, mut inner: MutexGuard<'_, Inner>, id: LeaseId) {
         let listeners = inner.listeners.remove(&id);
         self.changed.notify_all();
         drop(inner);
         listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
     }
 
-    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so already.
+    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so
+    /// already.
     pub(crate) fn listen(&self, id: LeaseId, number: u64, waker: Waker) -> bool {
         let mut inner = self.inner.lock();
-        let usable = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
-        let lives = usable && !inner.closed && !inner.poisoned;
+        let alive = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
+        let lives = alive && !inner.closed && !inner.poisoned;
         if lives {
             inner.listeners.entry(id).or_default().insert(number, waker);
         }
