@@ -1,31 +1,43 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
+mod fence;
+pub(crate) mod keeper;
 mod lease;
 mod open;
+mod operation;
+pub(crate) mod signal;
 mod snapshot;
 mod txn;
+mod whole;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coordination::Lines;
+use crate::db::keeper::Keeper;
 use crate::engine::Engine;
 use crate::engine::apply::Response;
+use crate::engine::backup::BackupOptions;
 use crate::engine::command::Kind;
 use crate::engine::dump::DumpOptions;
+use crate::engine::fence::asks_for_leases;
 use crate::engine::inspect::{HashResponse, Health, Stats};
 use crate::engine::shape::{TxnLimits, check_txn};
 use crate::engine::snapshot::View;
-use crate::engine::verify::CheckReport;
+use crate::engine::verify::{CheckOptions, CheckReport};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{
-    Compare, Delete, DeleteResponse, Put, PutOptions, PutResponse, Range, RangeResponse, Txn, TxnResponse, check_key,
+    Compare, Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, Token, Txn,
+    TxnResponse, check_key,
 };
 use crate::options::{LogEvent, Options};
 use crate::watch::WatchBuilder;
 
+pub use fence::Fenced;
 pub use lease::{Lease, LeaseStatus};
+pub use operation::Operation;
 pub use snapshot::{RangeIter, Snapshot};
 pub use txn::DbTxn;
 use txn::is_read_only;
@@ -55,11 +67,27 @@ pub struct Db {
 #[derive(Debug)]
 struct Handle {
     engine: Arc<Engine>,
+    keeper: Arc<Keeper>,
+    lines: Lines,
+}
+
+impl Handle {
+    fn new(engine: Arc<Engine>) -> Self {
+        Handle { engine, keeper: Arc::default(), lines: Lines::default() }
+    }
+
+    fn close(&self) -> Result<()> {
+        self.engine.check_fork()?;
+        // The engine first: who is told that a session is lost then finds out why.
+        let closed = self.engine.close();
+        self.keeper.close();
+        closed
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Err(error) = self.engine.close() {
+        if let Err(error) = self.close() {
             self.engine.options.tell(&LogEvent::Close(error));
         }
     }
@@ -100,6 +128,16 @@ impl Db {
         &self.handle.engine
     }
 
+    /// What keeps leases alive.
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.handle.keeper
+    }
+
+    /// Who stands in line for what.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.handle.lines
+    }
+
     /// Puts `value` at `key`, without a lease. Durable on return as [`Options::durability`] says; one revision.
     ///
     /// ```
@@ -138,15 +176,20 @@ impl Db {
     }
 
     fn put_op(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<PutResponse> {
+        let put = self.checked_put(key, value, options)?;
+        match self.engine().submit(Kind::Put(put))? {
+            Response::Put(response) => Ok(response),
+            other => unreachable!("a put answers {other:?}"),
+        }
+    }
+
+    fn checked_put(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Put> {
         check_key(key)?;
         // Before anything is copied (RV-08).
         self.engine().check_request_bytes(key.len().saturating_add(value.len()))?;
         let put = Put::with(key, value, options);
         put.check()?;
-        match self.engine().submit(Kind::Put(put))? {
-            Response::Put(response) => Ok(response),
-            other => unreachable!("a put answers {other:?}"),
-        }
+        Ok(put)
     }
 
     /// The key's latest value, or `None`.
@@ -300,21 +343,39 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// As [`Db::put`]; [`Error::DuplicateKey`]; those of its reads. Any failure fails the whole txn.
+    /// As [`Db::put`]; [`Error::SessionExpired`] if a fence does not hold; [`Error::DuplicateKey`]; those of its reads;
+    /// [`Error::LeaseExists`] and [`Error::LeaseNotFound`]. Any failure fails the whole txn.
     pub fn execute<S>(&self, txn: Txn<S>) -> Result<TxnResponse> {
-        let mut txn = txn.finish();
+        let txn = self.checked_txn(txn.finish())?;
+        // What asks for leases is decided among the writes, on the head; a store without writes has no head.
+        let reads = is_read_only(&txn) && (self.engine().options.read_only || !asks_for_leases(&txn));
+        if reads { self.engine().read_txn(&txn) } else { Ok(self.engine().submit_txn(txn, None)?.0) }
+    }
+
+    /// Writes on behalf of the holder of a lock: the short form of [`DbTxn::fenced`] for single puts and deletes.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use etclite::{PutOptions, Token};
+    /// let lease = db.grant(std::time::Duration::from_secs(10))?;
+    /// let revision = db.put_with("lock", "", PutOptions::new().lease(lease.id()))?.revision;
+    /// let token = Token::new("lock", revision, lease.id());
+    /// db.fenced(&token).put("counter", "1")?;
+    /// db.delete("lock")?;
+    /// assert!(matches!(db.fenced(&token).put("counter", "2"), Err(etclite::Error::SessionExpired)));
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    pub fn fenced(&self, token: impl AsRef<Token>) -> Fenced {
+        Fenced::new(self, token.as_ref())
+    }
+
+    fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
         let options = &self.engine().options;
         if !options.keys_only_lease {
             txn.blank_leases();
         }
         check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
-        if is_read_only(&txn) {
-            return self.engine().read_txn(&txn);
-        }
-        match self.engine().submit(Kind::Txn(txn))? {
-            Response::Txn(response) => Ok(response),
-            other => unreachable!("a txn answers {other:?}"),
-        }
+        Ok(txn)
     }
 
     /// Puts `value` at `key` if the key does not exist. `None` if it does.
@@ -423,7 +484,7 @@ impl Db {
     /// # Errors
     /// As [`Db::put`]; [`Error::TooLarge`] above 9,000,000,000 s.
     pub fn grant(&self, ttl: Duration) -> Result<Lease> {
-        self.grant_with_id(LeaseId::NONE, ttl)
+        self.grant_with(GrantOptions::new(ttl))
     }
 
     /// Grants a lease under an id of the caller's.
@@ -431,7 +492,16 @@ impl Db {
     /// # Errors
     /// As [`Db::grant`]; [`Error::LeaseExists`].
     pub fn grant_with_id(&self, id: impl Into<LeaseId>, ttl: Duration) -> Result<Lease> {
-        let (id, granted, _) = self.engine().grant(id.into(), ttl)?;
+        self.grant_with(GrantOptions::new(ttl).id(id))
+    }
+
+    /// Grants a lease with an id or a lock delay.
+    ///
+    /// # Errors
+    /// As [`Db::grant`]; [`Error::LeaseExists`], also while a lease of that id has lapsed and its keys are still there;
+    /// [`Error::TooLarge`] for a lock delay above 60 s.
+    pub fn grant_with(&self, options: GrantOptions) -> Result<Lease> {
+        let (id, granted, _) = self.engine().grant(options)?;
         Ok(Lease { db: self.clone(), id, granted: Some(granted) })
     }
 
@@ -450,7 +520,7 @@ impl Db {
         Ok(listed
             .map(|(id, time, key_count)| LeaseStatus {
                 id,
-                granted: time.granted,
+                granted: time.terms.ttl,
                 remaining: time.remaining,
                 key_count,
                 keys: Vec::new(),
@@ -569,18 +639,16 @@ impl Db {
     /// [`Error::Io`] if the path exists or cannot be written; [`Error::Full`]; [`Error::Corrupt`] if the store cannot
     /// be read.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<Revision> {
-        self.engine().check_open()?;
-        self.engine().backup(path.as_ref())
+        self.backup_with(path, &BackupOptions::default(), &mut |_, _| {})
     }
 
-    /// Verifies every checksum and order, that leases and keys agree, and that the log goes on where the runs end; in a
-    /// store opened read-only the runs, leases and keys, as opening has read the log. Changes nothing.
+    /// Verifies every checksum and order, that leases and keys agree, that the log goes on where the runs end, and that
+    /// applying it again on a copy comes to the same state. Changes nothing.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Closed`]; what is damaged is in the report.
     pub fn check(&self) -> Result<CheckReport> {
-        self.engine().check_open()?;
-        self.engine().check()
+        self.check_with(&CheckOptions::default(), &mut |_, _| {})
     }
 
     /// Writes the store as JSON lines: one per live key, or per retained change with history; then the leases.
@@ -608,7 +676,7 @@ impl Db {
     /// # Errors
     /// [`Error::Io`], [`Error::Full`]: what was acknowledged is durable all the same, and the next open recovers it.
     pub fn close(&self) -> Result<()> {
-        self.engine().close()
+        self.handle.close()
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Invalid {
     LeaseProvided,
     /// A watch over a range whose end is at or below its start (etcd: "watcher range is empty").
     EmptyWatchRange,
+    /// The operation id was used for another request before.
+    OperationIdReused,
     /// An option or argument outside its documented bounds.
     Argument(&'static str),
 }
@@ -91,10 +93,21 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
+    /// The session has ended, or what it held was taken from it: lock, lead and place in line are lost for good, and no
+    /// fence with their token holds again. Nothing was done; open a new session. As etcd's "mutex: session is expired".
+    SessionExpired,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
     Canceled,
+    /// The lock was released through this guard already; nothing was done. As etcd's "mutex: lock has already been
+    /// released".
+    LockReleased,
+    /// The lead was lost or resigned; nothing was done. Campaign again, after a look at the session. As etcd's
+    /// "election: not leader".
+    NotLeaderOfElection,
+    /// The wait was cancelled by its caller: what it had put to stand in line is gone again.
+    WaitCanceled,
 
     // Wait, or go elsewhere.
     /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
@@ -113,7 +126,9 @@ pub enum Error {
     },
 
     // Read before retrying.
-    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read.
+    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read. Or it was
+    /// repeated under its operation id so late that the store no longer knows whether it had been there before; this time
+    /// nothing was written.
     Indeterminate,
 
     // It is done; look at the cause.
@@ -200,6 +215,7 @@ impl fmt::Display for Invalid {
             Invalid::ValueProvided => "value is provided",
             Invalid::LeaseProvided => "lease is provided",
             Invalid::EmptyWatchRange => "watcher range is empty",
+            Invalid::OperationIdReused => "the operation id was used for another request",
             Invalid::Argument(what) => what,
         })
     }
@@ -222,6 +238,10 @@ impl fmt::Display for Error {
             Error::LeaseExists => f.write_str("lease already exists"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
+            Error::SessionExpired => f.write_str("session is expired"),
+            Error::LockReleased => f.write_str("lock has already been released"),
+            Error::NotLeaderOfElection => f.write_str("not leader"),
+            Error::WaitCanceled => f.write_str("the wait was canceled"),
             Error::Locked { holder: Some(holder) } => {
                 write!(f, "the store is open in process {} ({})", holder.pid, holder.program)
             }

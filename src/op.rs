@@ -8,7 +8,13 @@ use crate::kv::{KeyRange, LeaseId, Revision};
 use bytes::Bytes;
 use std::marker::PhantomData;
 
+mod fence;
+mod lease;
+mod once;
 mod response;
+pub use fence::Token;
+pub use lease::{GrantOptions, GrantResponse, RevokeResponse};
+pub use once::{OnceResponse, OperationId};
 pub use response::{DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
 
 /// Writes one key, as etcd's `PutRequest`.
@@ -353,6 +359,13 @@ pub(crate) enum CompareTarget {
     ModRevision(i64),
     Lease(i64),
     Value(Bytes),
+    /// The key is the lock of a token that holds.
+    Held {
+        create_revision: u64,
+        lease: LeaseId,
+    },
+    /// A lease is there; the key means nothing.
+    LeaseAlive(LeaseId),
 }
 
 /// A condition of a txn, as etcd's `Compare` with its `range_end`. It must hold for every key of its range; an empty
@@ -404,7 +417,7 @@ impl Compare {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        check_key(&self.range.start)
+        if matches!(self.target, CompareTarget::LeaseAlive(_)) { Ok(()) } else { check_key(&self.range.start) }
     }
 }
 
@@ -503,6 +516,10 @@ pub enum Op {
     Range(Range),
     /// A nested txn.
     Txn(Txn),
+    /// Grant a lease.
+    Grant(GrantOptions),
+    /// End a lease.
+    Revoke(LeaseId),
 }
 
 impl From<Put> for Op {
@@ -563,6 +580,7 @@ pub mod stage {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Txn<Stage = stage::Complete> {
+    pub(crate) fences: Vec<Token>,
     pub(crate) compares: Vec<Compare>,
     pub(crate) then: Vec<Op>,
     pub(crate) or_else: Vec<Op>,
@@ -573,7 +591,7 @@ impl Txn<stage::Start> {
     /// An empty txn.
     #[allow(clippy::new_without_default, reason = "a default would name a stage")]
     pub fn new() -> Self {
-        Txn { compares: Vec::new(), then: Vec::new(), or_else: Vec::new(), stage: PhantomData }
+        Txn { fences: Vec::new(), compares: Vec::new(), then: Vec::new(), or_else: Vec::new(), stage: PhantomData }
     }
 
     /// The conditions, all of which must hold.
@@ -616,7 +634,8 @@ impl Txn<stage::Then> {
 
 impl<S> Txn<S> {
     fn into_stage<T>(self) -> Txn<T> {
-        Txn { compares: self.compares, then: self.then, or_else: self.or_else, stage: PhantomData }
+        let Txn { fences, compares, then, or_else, .. } = self;
+        Txn { fences, compares, then, or_else, stage: PhantomData }
     }
 
     /// The txn, whatever stage it is in.
@@ -626,19 +645,28 @@ impl<S> Txn<S> {
 }
 
 impl Txn {
-    /// Has every range leave leases out of keys-only answers.
-    pub(crate) fn blank_leases(&mut self) {
+    /// Shows every operation, nested ones too, of both branches.
+    pub(crate) fn each_op(&mut self, visit: &mut dyn FnMut(&mut Op)) {
         for op in self.then.iter_mut().chain(&mut self.or_else) {
-            match op {
-                Op::Range(range) => range.blank_lease = true,
-                Op::Txn(nested) => nested.blank_leases(),
-                Op::Put(_) | Op::Delete(_) => {}
+            if let Op::Txn(nested) = op {
+                nested.each_op(visit);
+            } else {
+                visit(op);
             }
         }
     }
 
+    /// Has every range leave leases out of keys-only answers.
+    pub(crate) fn blank_leases(&mut self) {
+        self.each_op(&mut |op| {
+            if let Op::Range(range) = op {
+                range.blank_lease = true;
+            }
+        });
+    }
+
     pub(crate) fn from_parts(compares: Vec<Compare>, then: Vec<Op>, or_else: Vec<Op>) -> Self {
-        Txn { compares, then, or_else, stage: PhantomData }
+        Txn { fences: Vec::new(), compares, then, or_else, stage: PhantomData }
     }
 }
 

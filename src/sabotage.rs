@@ -38,6 +38,14 @@ pub enum Bug {
     LeaseRefreshed,
     /// S18: expiry is applied whatever epoch it saw.
     ExpiryWithoutEpoch,
+    /// S27: a flush forgets the operation ids of its memtable.
+    OperationForgotten,
+    /// S30: a fence holds whatever became of its lock.
+    FenceNotChecked,
+    /// S28: a fence does not look at the clock: only what has ended a lease counts.
+    DeadlineNotSeen,
+    /// S29: a lease that had lapsed is alive again after a recovery.
+    LapseLost,
 }
 
 #[cfg(feature = "_testing")]

@@ -5,11 +5,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::Outcome;
+use super::completion::CompletionCommand;
 use super::context::Context;
+use super::data::DataCommand;
+use super::etcdctl::{self, ServerFlags};
 use super::exit::Exit;
+use super::group::GroupCommand;
+use super::health::HealthCommand;
+use super::help;
+use super::kv::KvCommand;
+use super::lease::LeaseCommand;
+use super::txn::TxnArgs;
+use super::watch::WatchArgs;
 use crate::Durability;
 
 /// etcd's model on a local store: etcdctl's commands without a server.
@@ -19,13 +29,19 @@ use crate::Durability;
 /// commands fail at once and name the holder, unless --wait is given.
 #[derive(Debug, Parser)]
 #[command(name = "etclite", version, max_term_width = 80, override_usage = "etclite [FLAGS] [STORE] COMMAND ..")]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no (with -e), 4 locked, 5 damaged, 6 disk.")]
+#[command(after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER_HELP: &str = "\
+Each flag of all commands can be set by a variable, such as ETCLITE_WRITE_OUT=json or ETCLITE_HEX=1; the store by \
+ETCLITE_DB. With it, `alias etcdctl=etclite` runs existing scripts; how to reach a server means nothing here.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 no (with -e), 4 locked, 5 damaged, 6 disk.";
 
 /// The flags that all commands share.
 #[derive(Clone, Debug, Args)]
@@ -37,7 +53,7 @@ pub(super) struct Global {
     /// How results are printed
     #[arg(short, long, env = "ETCLITE_WRITE_OUT", value_enum, default_value = "simple", global = true)]
     pub(super) write_out: Format,
-    /// Print bytes as hex strings
+    /// Print bytes as hex strings, ids in hex
     #[arg(long, env = "ETCLITE_HEX", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new(), global = true)]
     pub(super) hex: bool,
     /// Open the store without writing one byte
@@ -64,6 +80,8 @@ pub(super) struct Global {
     /// Exit with 3 for a missing key, a failed compare, a lock not acquired
     #[arg(short, long, env = "ETCLITE_EXIT_CODE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new(), global = true)]
     pub(super) exit_code: bool,
+    #[command(flatten)]
+    _server: ServerFlags,
 }
 
 /// How results are printed.
@@ -77,7 +95,7 @@ pub(super) enum Format {
     Json,
     /// One object a line, text as text
     Jsonl,
-    /// As etcdctl: a drawn table
+    /// A drawn table
     Table,
 }
 
@@ -143,28 +161,53 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Kv(KvCommand),
+    Txn(TxnArgs),
+    Watch(WatchArgs),
+    /// Grant, renew and end leases
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// Print the version of etclite
     Version,
     /// Answer requests of other programs: one JSON object a line
     Exec(super::exec::Args),
+    #[command(flatten)]
+    Data(DataCommand),
+    #[command(flatten)]
+    Health(HealthCommand),
+    #[command(flatten)]
+    Group(GroupCommand),
+    #[command(flatten)]
+    Completion(CompletionCommand),
 }
 
 impl Command {
     pub(super) fn run(self, context: &Context) -> Outcome {
         match self {
+            Command::Kv(command) => command.run(context),
+            Command::Txn(args) => args.run(context),
+            Command::Watch(args) => args.run(context),
+            Command::Lease(command) => command.run(context),
             Command::Version => {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)
             }
             Command::Exec(args) => super::exec::run(args, context),
+            Command::Data(command) => command.run(context),
+            Command::Health(command) => command.run(context),
+            Command::Group(command) => command.run(),
+            Command::Completion(command) => command.run(context),
         }
     }
 }
 
 /// Reads the command line. What clap has to say (help, version, usage errors) is said here.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Command), Exit> {
-    let args = name_the_store(args.into_iter().collect());
-    match Cli::try_parse_from(args) {
+    let args = help_as_flag(name_the_store(args.into_iter().collect()));
+    let grammar = help::lay_out(grammar(), first_word(&args).is_some());
+    let parsed = grammar.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
         Ok(cli) => Ok((cli.global, cli.command)),
         Err(error) => {
             // A reader of the help that went away is no failure.
@@ -172,6 +215,11 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global,
             Err(Exit::Number(u8::try_from(error.exit_code()).unwrap_or(2)))
         }
     }
+}
+
+/// All there is to say on the command line: for the help, and for completion.
+pub(super) fn grammar() -> clap::Command {
+    Cli::command()
 }
 
 /// Turns a first word that is no command into `--db WORD`.
@@ -189,6 +237,17 @@ fn name_the_store(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// Turns `help COMMAND ..` into `COMMAND .. --help`.
+fn help_as_flag(mut args: Vec<OsString>) -> Vec<OsString> {
+    if let Some(at) = first_word(&args)
+        && args[at] == "help"
+    {
+        args.remove(at);
+        args.push("--help".into());
+    }
+    args
+}
+
 /// The first argument that is neither a flag nor the value of one.
 fn first_word(args: &[OsString]) -> Option<usize> {
     let mut at = 1;
@@ -200,7 +259,9 @@ fn first_word(args: &[OsString]) -> Option<usize> {
         if bytes == b"--" {
             return None;
         }
-        at += if TAKES_A_VALUE.contains(&arg.to_string_lossy().as_ref()) { 2 } else { 1 };
+        let word = arg.to_string_lossy();
+        let takes_a_value = TAKES_A_VALUE.contains(&word.as_ref()) || etcdctl::TAKES_A_VALUE.contains(&word.as_ref());
+        at += if takes_a_value { 2 } else { 1 };
     }
     None
 }
@@ -223,6 +284,15 @@ mod tests {
         assert_eq!(words(&["version"])[1..], ["version"]);
         assert_eq!(words(&["-d", "version", "version"])[1..], ["-d", "version", "version"]);
         assert_eq!(words(&["./version", "version"])[1..], ["--db", "./version", "version"]);
+        assert_eq!(words(&["--endpoints", "127.0.0.1:2379", "version"])[3..], ["version"]);
+    }
+
+    #[test]
+    fn help_of_a_command_is_that_commands_flag() {
+        let turned = |args: &[&str]| help_as_flag(words(args))[1..].to_vec();
+        assert_eq!(turned(&["help"]), ["--help"]);
+        assert_eq!(turned(&["help", "version"]), ["version", "--help"]);
+        assert_eq!(turned(&["-d", "x", "help", "version"]), ["-d", "x", "version", "--help"]);
     }
 
     #[test]
@@ -236,6 +306,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        help::lay_out(grammar(), false).debug_assert();
+        help::lay_out(grammar(), true).debug_assert();
     }
 }

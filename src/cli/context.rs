@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{Global, Wait};
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::out::Out;
 use crate::{Db, Options};
 
@@ -39,6 +39,11 @@ impl Context {
     /// Opens the store with what the flags ask for.
     pub(super) fn open(&self, create: Create) -> Result<Db, Failure> {
         Ok(self.options(create).open(self.store()?)?)
+    }
+
+    /// How a request that can be answered with no ends: by default a no is as good as a yes.
+    pub(super) fn yes_or_no(&self, yes: bool) -> Exit {
+        if yes || !self.global.exit_code { Exit::Done } else { Exit::No }
     }
 
     /// The options that the flags stand for.

@@ -11,12 +11,14 @@
 //! | 6 | the disk failed or is full, or the store was poisoned |
 //! | 130, 143 | ended by SIGINT, SIGTERM |
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use super::args::Format;
-use super::json;
-use crate::error::{Code, Error};
+use super::json::{self, Object};
+use crate::error::{Applied, Code, Error};
 
 /// The ends that are not failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +72,27 @@ impl Failure {
         let machine = matches!(format, Format::Json | Format::Jsonl);
         match &self {
             Failure::ReaderGone => {}
-            Failure::Store(error) if machine => eprintln!("{}", json::error_object(error)),
+            Failure::Store(error) if machine => tell(json::error_object(error)),
+            _ if machine => tell(self.object()),
             _ => {
-                eprintln!("error: {}", self.line());
+                tell(format_args!("error: {}", self.line()));
                 if let Some(hint) = self.hint() {
-                    eprintln!("hint: {hint}");
+                    tell(format_args!("hint: {hint}"));
                 }
             }
         }
         self.exit()
+    }
+
+    /// The driver's error object for what the store knows nothing of (B-056).
+    fn object(&self) -> Value {
+        let code = if matches!(self, Failure::Outside(..)) { Code::IO } else { Code::INVALID_ARGUMENT };
+        let mut object = Object::new();
+        json::set_failure(&mut object, code, Applied::No, &self.line());
+        if let Failure::Outside(_, cause) = self {
+            object.insert("detail".into(), json!({ "os_error": cause.raw_os_error() }));
+        }
+        object.into()
     }
 
     fn line(&self) -> String {
@@ -110,6 +124,11 @@ impl Failure {
             Failure::ReaderGone => Exit::Done,
         }
     }
+}
+
+/// Writes a line to stderr. If nobody reads it, nobody is told; `eprintln!` would panic.
+pub(super) fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The exit code that stands for an error's code.

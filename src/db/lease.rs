@@ -36,12 +36,13 @@ impl Lease {
     /// Differs from etcd: it answers for a lease that is gone with `LeaseKeepAliveResponse.TTL` zero and no error.
     ///
     /// # Errors
-    /// [`Error::LeaseNotFound`] once it has ended, never before what ends it is published; those of [`Db::put`].
+    /// [`Error::LeaseNotFound`] once it has ended or lapsed, never before that is published; those of [`Db::put`].
     pub fn keep_alive(&self) -> Result<Duration> {
         self.db.engine().keep_alive(self.id)
     }
 
-    /// Ends it and deletes its keys in one revision; as etcd's `LeaseRevoke`.
+    /// Ends it and deletes its keys in one revision; as etcd's `LeaseRevoke`. At once also if it has a lock delay, even
+    /// one that is running.
     ///
     /// # Errors
     /// [`Error::LeaseNotFound`]; those of [`Db::put`].
@@ -58,7 +59,7 @@ impl Lease {
         let found = self.db.engine().time_to_live(self.id, true)?;
         Ok(found.map(|(time, keys)| LeaseStatus {
             id: self.id,
-            granted: time.granted,
+            granted: time.terms.ttl,
             remaining: time.remaining,
             key_count: keys.len() as u64,
             keys,

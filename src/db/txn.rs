@@ -2,14 +2,14 @@
 
 use crate::db::Db;
 use crate::error::Result;
-use crate::op::{Compare, Op, Txn, TxnResponse, stage};
+use crate::op::{Compare, Op, Token, Txn, TxnResponse, stage};
 
 /// Whether a txn can only read, whichever branch it takes.
 pub(super) fn is_read_only(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).all(|op| match op {
         Op::Range(_) => true,
         Op::Txn(nested) => is_read_only(nested),
-        Op::Put(_) | Op::Delete(_) => false,
+        Op::Put(_) | Op::Delete(_) | Op::Grant(_) | Op::Revoke(_) => false,
     })
 }
 
@@ -21,6 +21,13 @@ pub struct DbTxn<Stage = stage::Start> {
 }
 
 impl DbTxn<stage::Start> {
+    /// Runs the txn only if the token holds, else [`Error::SessionExpired`](crate::Error::SessionExpired); see
+    /// [`Txn::fenced`].
+    #[must_use]
+    pub fn fenced(self, token: impl AsRef<Token>) -> Self {
+        DbTxn { db: self.db, txn: self.txn.fenced(token) }
+    }
+
     /// The conditions, all of which must hold.
     #[must_use]
     pub fn when(self, compares: impl IntoIterator<Item = Compare>) -> DbTxn<stage::When> {

@@ -3,13 +3,16 @@
 //! No clock, no I/O of its own, no randomness, no map order: replay and every replica compute the same. Everything that
 //! a command changes is computed first, in a [`Draft`] over the head; a command that fails leaves no trace (CH-12).
 
+mod lease;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::engine::command::{Cause, Command, Kind, Stamp};
+use crate::engine::command::{Command, Kind, Seen};
+use crate::engine::operations::{self, Replay};
 use crate::engine::query::{self, Answer};
-use crate::engine::state::{Changes, Lease, State};
+use crate::engine::state::{Changes, LeaseChange, State};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{LeaseId, Revision};
 use crate::memtable::Bounds;
@@ -17,10 +20,10 @@ use crate::op::{
     Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put, PutResponse, Range,
     RangeResponse, Txn, TxnResponse,
 };
-use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
 use crate::store::entry::Entry;
-use crate::store::key::{attached_key, attachment_bounds, attachment_key, bounds, user_key};
+use crate::store::key::{attachment_key, bounds, user_key};
+use lease::found;
 
 /// What a command answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,26 +40,48 @@ pub(crate) enum Response {
 pub(crate) struct Outcome {
     pub(crate) response: Response,
     pub(crate) changes: Changes,
+    /// Set if the command was a repetition, which changes nothing.
+    pub(crate) replay: Option<Replay>,
+}
+
+impl Outcome {
+    /// Of a command that changes nothing.
+    pub(crate) fn unchanged(state: &State) -> Outcome {
+        let revision = state.revision;
+        let response = Response::Done(Revision::new(revision));
+        Outcome { response, changes: Changes { revision, ..Changes::default() }, replay: None }
+    }
 }
 
 /// Evaluates a command on the head. Nothing is changed; the caller installs the changes, or drops them.
 pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
-    let mut draft = Draft::new(state, version);
+    match &command.operation {
+        None => run(state, version, command),
+        Some(operation) => operations::once(state, command, operation, || run(state, version, command)),
+    }
+}
+
+fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
+    let mut draft = Draft::new(state, version, command.seen);
     let response = match &command.kind {
         Kind::Put(put) => Response::Put(draft.put(put)?),
         Kind::Delete(delete) => Response::Delete(draft.delete(delete)?),
         Kind::Txn(txn) => Response::Txn(draft.txn(txn)?),
-        Kind::Grant { id, ttl_ms, stamp } => draft.grant(*id, *ttl_ms, *stamp)?,
+        Kind::Grant { id, ttl_ms, lock_delay_ms, stamp } => {
+            draft.grant(*id, (*ttl_ms, *lock_delay_ms), *stamp)?;
+            draft.done()
+        }
+        Kind::Lapse { id, renewal_epoch, stamp } => draft.lapse(*id, *renewal_epoch, *stamp),
         Kind::Revoke { id, cause } => draft.revoke(*id, *cause)?,
         Kind::LeaseCheckpoint { renewed, stamp, remaining } => draft.lease_checkpoint(*renewed, *stamp, remaining),
         Kind::Compact { revision } => draft.compact(revision.get())?,
     };
-    Ok(Outcome { response, changes: draft.finish() })
+    Ok(Outcome { response, changes: draft.finish(), replay: None })
 }
 
 /// Runs a txn that can only read.
 pub(crate) fn read(state: &State, version: &Version, txn: &Txn) -> Result<TxnResponse> {
-    Draft::new(state, version).txn(txn)
+    Draft::new(state, version, None).txn(txn)
 }
 
 /// A command's changes in the making, on top of the head.
@@ -68,14 +93,18 @@ struct Draft<'a> {
     newest: BTreeMap<Bytes, usize>,
     /// Changes of user keys so far: the next one's sub-revision.
     sub: u32,
-    leases: Vec<(LeaseId, Option<Lease>)>,
+    leases: Vec<(LeaseId, LeaseChange)>,
+    /// The last place of a lease in `leases`.
+    latest: BTreeMap<LeaseId, usize>,
+    /// What the orderer saw.
+    seen: Option<Seen>,
     compact_revision: Option<u64>,
     /// Whether the number of changed keys is bounded: a lease must always be able to end.
     bounded: bool,
 }
 
 impl<'a> Draft<'a> {
-    fn new(state: &'a State, version: &'a Version) -> Self {
+    fn new(state: &'a State, version: &'a Version, seen: Option<Seen>) -> Self {
         Draft {
             state,
             version,
@@ -83,6 +112,8 @@ impl<'a> Draft<'a> {
             newest: BTreeMap::new(),
             sub: 0,
             leases: Vec::new(),
+            latest: BTreeMap::new(),
+            seen,
             compact_revision: None,
             bounded: true,
         }
@@ -90,7 +121,8 @@ impl<'a> Draft<'a> {
 
     fn finish(self) -> Changes {
         let revision = self.revision();
-        Changes { revision, entries: self.entries, leases: self.leases, compact_revision: self.compact_revision }
+        let Draft { entries, leases, compact_revision, .. } = self;
+        Changes { revision, entries, leases, compact_revision, operation: None }
     }
 
     /// The revision of the changes, whether there are any yet or not.
@@ -250,8 +282,9 @@ impl<'a> Draft<'a> {
     }
 
     fn txn(&mut self, txn: &Txn) -> Result<TxnResponse> {
+        self.check_fences(&txn.fences)?;
         let branch = self.choose(txn)?;
-        self.check_branch(txn, &branch)?;
+        self.check_branch(txn, &branch, &mut BTreeMap::new())?;
         let mut response = self.run(txn, &branch)?;
         response.revision = Revision::new(self.revision());
         Ok(response)
@@ -277,6 +310,13 @@ impl<'a> Draft<'a> {
 
     /// Whether a compare holds for every key of its range; no key at all counts as one missing key (TX-03, TX-04).
     fn holds(&self, compare: &Compare) -> Result<bool> {
+        match compare.target {
+            CompareTarget::Held { create_revision, lease } => {
+                return self.is_held(&compare.range.start, create_revision, lease);
+            }
+            CompareTarget::LeaseAlive(id) => return Ok(self.is_usable(id)),
+            _ => {}
+        }
         if compare.range.is_single() {
             return Ok(compare_entry(compare, self.get(&user_key(&compare.range.start))?.as_ref()));
         }
@@ -290,13 +330,14 @@ impl<'a> Draft<'a> {
     }
 
     /// What can fail is checked on the branch taken, against the state before the txn; the first failing operation in
-    /// order decides (TX-11).
-    fn check_branch(&self, txn: &Txn, branch: &Branch) -> Result<()> {
+    /// order decides (TX-11). Only of leases earlier operations count: `known` says which they grant and end.
+    fn check_branch(&self, txn: &Txn, branch: &Branch, known: &mut BTreeMap<LeaseId, bool>) -> Result<()> {
         let mut nested = branch.nested.iter();
         for op in branch_ops(txn, branch.succeeded) {
             match op {
                 Op::Put(put) => {
-                    self.check_lease(put.options.lease)?;
+                    let granted = known.get(&put.options.lease).copied();
+                    granted.map_or_else(|| self.check_lease(put.options.lease), found)?;
                     let must_exist = put.options.ignore_value || put.options.ignore_lease;
                     if must_exist && self.get(&user_key(&put.key))?.is_none() {
                         return Err(Error::InvalidArgument(Invalid::KeyNotFound));
@@ -304,7 +345,21 @@ impl<'a> Draft<'a> {
                 }
                 Op::Range(query) => self.check_revision(query.at)?,
                 Op::Delete(_) => {}
-                Op::Txn(txn) => self.check_branch(txn, nested.next().expect("one branch for each nested txn"))?,
+                Op::Txn(txn) => {
+                    let branch = nested.next().expect("one branch for each nested txn");
+                    self.check_branch(txn, branch, known)?;
+                }
+                Op::Grant(grant) => {
+                    let taken = known.get(&grant.id).copied();
+                    if taken.unwrap_or_else(|| self.lease(grant.id).is_some()) {
+                        return Err(Error::LeaseExists);
+                    }
+                    known.insert(grant.id, true);
+                }
+                Op::Revoke(id) => {
+                    found(known.get(id).copied().unwrap_or_else(|| self.is_revocable(*id)))?;
+                    known.insert(*id, false);
+                }
             }
         }
         Ok(())
@@ -319,6 +374,8 @@ impl<'a> Draft<'a> {
                 Op::Delete(delete) => OpResponse::Delete(self.delete(delete)?),
                 Op::Range(query) => OpResponse::Range(self.range(query)?),
                 Op::Txn(txn) => OpResponse::Txn(self.run(txn, nested.next().expect("one branch for each nested txn"))?),
+                Op::Grant(grant) => OpResponse::Grant(self.grant_now(grant)?),
+                Op::Revoke(id) => OpResponse::Revoke(self.end(*id)?),
             });
         }
         Ok(TxnResponse { revision: Revision::ZERO, succeeded: branch.succeeded, responses })
@@ -328,67 +385,8 @@ impl<'a> Draft<'a> {
         check_revision(at, self.state.revision, self.state.compacted())
     }
 
-    fn check_lease(&self, id: LeaseId) -> Result<()> {
-        if id.is_none() || self.state.leases.contains_key(&id) { Ok(()) } else { Err(Error::LeaseNotFound) }
-    }
-
     fn done(&self) -> Response {
         Response::Done(Revision::new(self.revision()))
-    }
-
-    fn grant(&mut self, id: LeaseId, ttl_ms: u64, stamp: Stamp) -> Result<Response> {
-        if self.state.leases.contains_key(&id) {
-            return Err(Error::LeaseExists);
-        }
-        let grant_revision = self.state.revision;
-        let lease = Lease { ttl_ms, remaining_ms: ttl_ms, stamp, grant_revision, ..Lease::default() };
-        self.leases.push((id, Some(lease)));
-        Ok(self.done())
-    }
-
-    /// Ends a lease and deletes its keys in key order (LE-03). An expiry that was ordered before a checkpoint reached
-    /// the lease is stale and changes nothing (LE-07).
-    fn revoke(&mut self, id: LeaseId, cause: Cause) -> Result<Response> {
-        match (self.state.leases.get(&id), cause) {
-            (None, Cause::Owner) => return Err(Error::LeaseNotFound),
-            (None, Cause::Expired { .. }) => return Ok(self.done()),
-            (Some(lease), Cause::Expired { renewal_epoch })
-                if lease.renewal_epoch != renewal_epoch && !is_planted(Bug::ExpiryWithoutEpoch) =>
-            {
-                return Ok(self.done());
-            }
-            (Some(_), _) => {}
-        }
-        self.bounded = false;
-        for key in self.attached_keys(id)? {
-            let key = user_key(&key);
-            let victim = self.get(&key)?.filter(|entry| entry.lease == id.get());
-            let victim = victim.ok_or_else(|| Error::corrupt("run", 0, "a lease holds a key that is not attached"))?;
-            self.remove(victim)?;
-        }
-        self.leases.push((id, None));
-        Ok(self.done())
-    }
-
-    fn attached_keys(&self, id: LeaseId) -> Result<Vec<Bytes>> {
-        let mut keys = Vec::new();
-        self.scan(attachment_bounds(id), false, &mut |entry| {
-            keys.push(attached_key(&entry.key));
-            Ok(true)
-        })?;
-        Ok(keys)
-    }
-
-    /// Stores what is left of leases; a lease that has ended meanwhile is passed over.
-    fn lease_checkpoint(&mut self, renewed: bool, stamp: Stamp, remaining: &[(LeaseId, u64)]) -> Response {
-        for (id, remaining_ms) in remaining {
-            if let Some(lease) = self.state.leases.get(id) {
-                let renewal_epoch = lease.renewal_epoch + 1;
-                let remaining_ms = *remaining_ms;
-                self.leases.push((*id, Some(Lease { remaining_ms, stamp, renewed, renewal_epoch, ..lease.clone() })));
-            }
-        }
-        self.done()
     }
 
     /// Moves the compact revision (CP-01).
@@ -444,6 +442,7 @@ fn compare_entry(compare: &Compare, entry: Option<&Entry>) -> bool {
             Some(entry) => entry.value.cmp(operand),
             None => return false,
         },
+        CompareTarget::Held { .. } | CompareTarget::LeaseAlive(_) => unreachable!("not a compare of one entry"),
     };
     match compare.result {
         CompareResult::Equal => ordering.is_eq(),
@@ -464,35 +463,4 @@ fn changed_in<'d>(
     }
     let changed = newest.range(bounds.start.clone()..bounds.end.clone());
     if reverse { Box::new(changed.rev()) } else { Box::new(changed) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memtable::Memtable;
-    use crate::sabotage::plant;
-    use std::sync::Arc;
-
-    fn expiry(renewal_epoch: u64) -> Changes {
-        let id = LeaseId::new(7);
-        let mut state = State::new(10);
-        state.leases.insert(id, Lease { renewal_epoch: 2, ..Lease::default() });
-        let version = Version { memtables: vec![Arc::new(Memtable::default())], runs: Vec::new(), compacted: 0 };
-        let kind = Kind::Revoke { id, cause: Cause::Expired { renewal_epoch } };
-        evaluate(&state, &version, &Command { time_ms: 0, kind }).expect("an expiry never fails").changes
-    }
-
-    #[test]
-    fn le_07_stale_expiry_changes_nothing() {
-        assert!(expiry(1).is_empty());
-        assert_eq!(expiry(2).leases, [(LeaseId::new(7), None)]);
-    }
-
-    #[test]
-    fn s18_expiry_without_epoch() {
-        plant(Some(Bug::ExpiryWithoutEpoch));
-        let changes = expiry(1);
-        plant(None);
-        assert!(!changes.is_empty(), "le_07_stale_expiry_changes_nothing would fail");
-    }
 }

@@ -1,18 +1,43 @@
 //! What is logged, replayed and replicated: one `Command`, encoded by hand.
 //!
 //! ```text
-//! u8 version (1) | u8 kind | varint orderer's time, ms since the Unix epoch | body
+//! u8 version (1) | [u8 34 | stamp] | u8 kind | varint orderer's time, ms since the Unix epoch | [operation] | body
+//!
+//! operation: u128 id | u64 fingerprint | u8 0, or 1 and varint since | varint count, age in ms, bytes of a result
 //! ```
+//! The stamp is there if the command begins somebody's time: what the orderer's clocks said. The operation is there if
+//! bit 7 of the kind is set. A stamp is u128
+//! boot id, varint ms since that boot, varint ms since the Unix epoch.
+//!
+//! | kind | body |
+//! |---|---|
+//! | 1 put, 2 delete, 3 txn | the request |
+//! | 4 grant | id, TTL ms, lock delay ms, stamp |
+//! | 5 revoke | id, u8 0 for the owner's; 1 and the renewal epoch seen for an expiry |
+//! | 6 lease checkpoint | u8 renewed, stamp, list of id and remaining ms |
+//! | 7 compact | revision |
+//! | 32 fenced txn | list of tokens (key, create revision, lease id), the txn |
+//! | 36 lapse | id, renewal epoch seen, stamp |
+//!
+//! Operations of a txn have a tag of their own: 1 put, 2 delete, 3 range, 4 txn, 32 grant (id, TTL ms, lock delay ms),
+//! 34 revoke (id). So have the targets of a compare: 1 version, 2 create revision, 3 mod revision, 4 lease, 5 value, 32
+//! held (create revision, lease id), 34 lease alive (lease id).
+//!
 //! Whatever `apply` may not ask for itself (ids, times, draws) stands inside. Bodies are varints and length-prefixed
 //! bytes; a new field means a new version byte, and a version that is not known is refused as written by a newer
 //! release. Golden bytes in the tests below hold the format still.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
+use crate::engine::leases::whole_millis;
+use crate::engine::operations::Operation;
 use crate::kv::{KeyRange, LeaseId, RangeEnd, Revision};
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
+    Compare, CompareResult, CompareTarget, Delete, GrantOptions, Op, Put, PutOptions, Range, SortOrder, SortTarget,
+    Token, Txn,
 };
 
 /// One step of the state machine.
@@ -20,7 +45,18 @@ use crate::op::{
 pub(crate) struct Command {
     /// The orderer's wall clock, in milliseconds since the Unix epoch.
     pub(crate) time_ms: u64,
+    /// What the orderer saw, if the command begins somebody's time.
+    pub(crate) seen: Option<Seen>,
+    /// That it takes effect once, however often it is sent.
+    pub(crate) operation: Option<Operation>,
     pub(crate) kind: Kind,
+}
+
+/// What `apply` may not ask for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// From when leases of the command run: rounded up, so that a restart never ends one early.
+    pub(crate) stamp: Stamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +64,30 @@ pub(crate) enum Kind {
     Put(Put),
     Delete(Delete),
     Txn(Txn),
-    Grant { id: LeaseId, ttl_ms: u64, stamp: Stamp },
-    Revoke { id: LeaseId, cause: Cause },
-    LeaseCheckpoint { renewed: bool, stamp: Stamp, remaining: Vec<(LeaseId, u64)> },
-    Compact { revision: Revision },
+    Grant {
+        id: LeaseId,
+        ttl_ms: u64,
+        lock_delay_ms: u64,
+        stamp: Stamp,
+    },
+    Revoke {
+        id: LeaseId,
+        cause: Cause,
+    },
+    /// The deadline of a lease with a lock delay passed, as the orderer saw it; the delay runs from `stamp`.
+    Lapse {
+        id: LeaseId,
+        renewal_epoch: u64,
+        stamp: Stamp,
+    },
+    LeaseCheckpoint {
+        renewed: bool,
+        stamp: Stamp,
+        remaining: Vec<(LeaseId, u64)>,
+    },
+    Compact {
+        revision: Revision,
+    },
 }
 
 /// Why a lease is revoked.
@@ -39,7 +95,7 @@ pub(crate) enum Kind {
 pub(crate) enum Cause {
     /// Its owner asked.
     Owner,
-    /// Its deadline passed, as the orderer saw it when the lease had been through this many checkpoints.
+    /// Its deadline passed, or its lock delay, as the orderer saw it when the lease was in this epoch.
     Expired { renewal_epoch: u64 },
 }
 
@@ -53,6 +109,12 @@ pub(crate) struct Stamp {
 
 const VERSION: u8 = 1;
 
+/// Stands before the kind if the command says what the orderer saw.
+const SEEN: u8 = 34;
+
+/// The bit of the kind's byte that says that an operation follows the time.
+const WITH_OPERATION: u8 = 0x80;
+
 /// The deepest nesting that is decoded: above the deepest that a request may have, so that a hostile file cannot
 /// exhaust the stack.
 const DEPTH_MAX: u32 = 256;
@@ -60,15 +122,61 @@ const DEPTH_MAX: u32 = 256;
 impl Command {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_u8(VERSION);
-        out.put_u8(self.kind.tag());
+        if let Some(seen) = &self.seen {
+            out.put_u8(SEEN);
+            write_stamp(out, &seen.stamp);
+        }
+        let flag = if self.operation.is_some() { WITH_OPERATION } else { 0 };
+        out.put_u8(self.kind.tag() | flag);
         out.put_varint(self.time_ms);
-        match &self.kind {
+        if let Some(operation) = &self.operation {
+            operation.write(out);
+        }
+        self.kind.encode(out);
+    }
+
+    /// The command in `bytes`, all of them; `None` if they are damaged or of a version that is not known.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Command> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return None;
+        }
+        let mut tag = reader.u8()?;
+        let mut seen = None;
+        if tag == SEEN {
+            seen = Some(Seen { stamp: read_stamp(&mut reader)? });
+            tag = reader.u8()?;
+        }
+        let time_ms = reader.varint()?;
+        let operation = if tag & WITH_OPERATION == 0 { None } else { Some(Operation::read(&mut reader)?) };
+        let kind = read_kind(&mut reader, tag & !WITH_OPERATION)?;
+        // What needs the clocks of the orderer has them.
+        let complete = seen.is_some() == kind.needs_clocks() && reader.is_empty();
+        complete.then_some(Command { time_ms, seen, operation, kind })
+    }
+}
+
+impl Kind {
+    /// Appends the body.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
             Kind::Put(put) => write_put(out, put),
             Kind::Delete(delete) => write_delete(out, delete),
-            Kind::Txn(txn) => write_txn(out, txn),
-            Kind::Grant { id, ttl_ms, stamp } => {
+            Kind::Txn(txn) => {
+                if !txn.fences.is_empty() {
+                    write_fences(out, &txn.fences);
+                }
+                write_txn(out, txn);
+            }
+            Kind::Grant { id, ttl_ms, lock_delay_ms, stamp } => {
                 out.put_varint_signed(id.get());
                 out.put_varint(*ttl_ms);
+                out.put_varint(*lock_delay_ms);
+                write_stamp(out, stamp);
+            }
+            Kind::Lapse { id, renewal_epoch, stamp } => {
+                out.put_varint_signed(id.get());
+                out.put_varint(*renewal_epoch);
                 write_stamp(out, stamp);
             }
             Kind::Revoke { id, cause } => {
@@ -93,18 +201,6 @@ impl Command {
             Kind::Compact { revision } => out.put_varint(revision.get()),
         }
     }
-
-    /// The command in `bytes`, all of them; `None` if they are damaged or of a version that is not known.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Command> {
-        let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return None;
-        }
-        let tag = reader.u8()?;
-        let time_ms = reader.varint()?;
-        let kind = read_kind(&mut reader, tag)?;
-        reader.is_empty().then_some(Command { time_ms, kind })
-    }
 }
 
 /// The version byte of an encoded command, if it is one that this release does not know.
@@ -113,15 +209,17 @@ pub(crate) fn newer_version(bytes: &[u8]) -> Option<u8> {
 }
 
 impl Kind {
-    fn tag(&self) -> u8 {
+    pub(crate) fn tag(&self) -> u8 {
         match self {
             Kind::Put(_) => 1,
             Kind::Delete(_) => 2,
-            Kind::Txn(_) => 3,
+            Kind::Txn(txn) if txn.fences.is_empty() => 3,
+            Kind::Txn(_) => 32,
             Kind::Grant { .. } => 4,
             Kind::Revoke { .. } => 5,
             Kind::LeaseCheckpoint { .. } => 6,
             Kind::Compact { .. } => 7,
+            Kind::Lapse { .. } => 36,
         }
     }
 }
@@ -134,9 +232,26 @@ impl Kind {
             Kind::Put(put) => put_bytes(put),
             Kind::Delete(delete) => range_bytes(&delete.range),
             Kind::Txn(txn) => txn_bytes(txn),
-            Kind::Grant { .. } | Kind::Revoke { .. } | Kind::LeaseCheckpoint { .. } | Kind::Compact { .. } => 0,
+            Kind::Grant { .. }
+            | Kind::Revoke { .. }
+            | Kind::Lapse { .. }
+            | Kind::LeaseCheckpoint { .. }
+            | Kind::Compact { .. } => 0,
         }
     }
+
+    /// Whether the command begins somebody's time, and does not say itself when.
+    pub(crate) fn needs_clocks(&self) -> bool {
+        matches!(self, Kind::Txn(txn) if begins_time(txn))
+    }
+}
+
+fn begins_time(txn: &Txn) -> bool {
+    txn.then.iter().chain(&txn.or_else).any(|op| match op {
+        Op::Grant(_) => true,
+        Op::Txn(nested) => begins_time(nested),
+        Op::Put(_) | Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
+    })
 }
 
 fn put_bytes(put: &Put) -> usize {
@@ -158,8 +273,10 @@ fn txn_bytes(txn: &Txn) -> usize {
         Op::Delete(delete) => range_bytes(&delete.range),
         Op::Range(range) => range_bytes(&range.range),
         Op::Txn(nested) => txn_bytes(nested),
+        Op::Grant(_) | Op::Revoke(_) => 0,
     });
-    compares.chain(ops).fold(0, usize::saturating_add)
+    let fences = txn.fences.iter().map(|token| token.key.len());
+    fences.chain(compares).chain(ops).fold(0, usize::saturating_add)
 }
 
 fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
@@ -167,7 +284,12 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
         1 => Kind::Put(read_put(reader)?),
         2 => Kind::Delete(read_delete(reader)?),
         3 => Kind::Txn(read_txn(reader, 0)?),
-        4 => Kind::Grant { id: read_lease(reader)?, ttl_ms: reader.varint()?, stamp: read_stamp(reader)? },
+        4 => Kind::Grant {
+            id: read_lease(reader)?,
+            ttl_ms: reader.varint()?,
+            lock_delay_ms: reader.varint()?,
+            stamp: read_stamp(reader)?,
+        },
         5 => {
             let id = read_lease(reader)?;
             let cause = match reader.u8()? {
@@ -184,6 +306,16 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
             Kind::LeaseCheckpoint { renewed, stamp, remaining }
         }
         7 => Kind::Compact { revision: Revision::new(reader.varint()?) },
+        32 => {
+            let fences = read_list(reader, read_token)?;
+            if fences.is_empty() {
+                return None;
+            }
+            let mut txn = read_txn(reader, 0)?;
+            txn.fences = fences;
+            Kind::Txn(txn)
+        }
+        36 => Kind::Lapse { id: read_lease(reader)?, renewal_epoch: reader.varint()?, stamp: read_stamp(reader)? },
         _ => return None,
     })
 }
@@ -288,7 +420,8 @@ const SORT_TARGETS: [SortTarget; 5] =
 
 fn write_query(out: &mut Vec<u8>, query: &Range) {
     let descend = query.sort.1 == SortOrder::Descend;
-    write_flags(out, &[descend, query.keys_only, query.count_only, query.with_count]);
+    // What a remembered answer was must not depend on the options of a later open.
+    write_flags(out, &[descend, query.keys_only, query.count_only, query.with_count, query.blank_lease]);
     let target = SORT_TARGETS.iter().position(|target| *target == query.sort.0);
     out.put_varint(target.expect("every sort target is in the table") as u64);
     write_range(out, &query.range);
@@ -299,18 +432,45 @@ fn write_query(out: &mut Vec<u8>, query: &Range) {
 }
 
 fn read_query(reader: &mut Reader<'_>) -> Option<Range> {
-    let [descend, keys_only, count_only, with_count] = read_flags(reader)?;
+    let [descend, keys_only, count_only, with_count, blank_lease] = read_flags(reader)?;
     let target = *SORT_TARGETS.get(usize::try_from(reader.varint()?).ok()?)?;
     let order = if descend { SortOrder::Descend } else { SortOrder::Ascend };
     let mut query = Range::new(read_range(reader)?);
     query.sort = (target, order);
     (query.keys_only, query.count_only, query.with_count) = (keys_only, count_only, with_count);
+    query.blank_lease = blank_lease;
     query.limit = reader.varint()?;
     let fields = [&mut query.at, &mut query.min_mod, &mut query.max_mod, &mut query.min_create, &mut query.max_create];
     for field in fields {
         *field = Revision::new(reader.varint()?);
     }
     Some(query)
+}
+
+fn write_fences(out: &mut Vec<u8>, fences: &[Token]) {
+    out.put_varint(fences.len() as u64);
+    for token in fences {
+        out.put_bytes(&token.key);
+        out.put_varint(token.revision.get());
+        out.put_varint_signed(token.lease.get());
+    }
+}
+
+fn read_token(reader: &mut Reader<'_>) -> Option<Token> {
+    let key = read_owned(reader)?;
+    Some(Token { key, revision: Revision::new(reader.varint()?), lease: read_lease(reader)? })
+}
+
+fn write_grant(out: &mut Vec<u8>, grant: &GrantOptions) {
+    out.put_varint_signed(grant.id.get());
+    out.put_varint(whole_millis(grant.ttl));
+    out.put_varint(whole_millis(grant.lock_delay));
+}
+
+fn read_grant(reader: &mut Reader<'_>) -> Option<GrantOptions> {
+    let id = read_lease(reader)?;
+    let mut millis = || reader.varint().map(Duration::from_millis);
+    Some(GrantOptions { id, ttl: millis()?, lock_delay: millis()? })
 }
 
 fn write_txn(out: &mut Vec<u8>, txn: &Txn) {
@@ -354,6 +514,14 @@ fn write_op(out: &mut Vec<u8>, op: &Op) {
             out.put_u8(4);
             write_txn(out, txn);
         }
+        Op::Grant(grant) => {
+            out.put_u8(32);
+            write_grant(out, grant);
+        }
+        Op::Revoke(id) => {
+            out.put_u8(34);
+            out.put_varint_signed(id.get());
+        }
     }
 }
 
@@ -363,6 +531,8 @@ fn read_op(reader: &mut Reader<'_>, depth: u32) -> Option<Op> {
         2 => Op::Delete(read_delete(reader)?),
         3 => Op::Range(read_query(reader)?),
         4 => Op::Txn(read_txn(reader, depth + 1)?),
+        32 => Op::Grant(read_grant(reader)?),
+        34 => Op::Revoke(read_lease(reader)?),
         _ => return None,
     })
 }
@@ -384,6 +554,13 @@ fn write_compare(out: &mut Vec<u8>, compare: &Compare) {
             out.put_bytes(value);
             return;
         }
+        CompareTarget::Held { create_revision, lease } => {
+            out.put_u8(32);
+            out.put_varint(*create_revision);
+            out.put_varint_signed(lease.get());
+            return;
+        }
+        CompareTarget::LeaseAlive(lease) => (34, lease.get()),
     };
     out.put_u8(tag);
     out.put_varint_signed(number);
@@ -398,6 +575,8 @@ fn read_compare(reader: &mut Reader<'_>) -> Option<Compare> {
         3 => CompareTarget::ModRevision(reader.varint_signed()?),
         4 => CompareTarget::Lease(reader.varint_signed()?),
         5 => CompareTarget::Value(read_owned(reader)?),
+        32 => CompareTarget::Held { create_revision: reader.varint()?, lease: read_lease(reader)? },
+        34 => CompareTarget::LeaseAlive(read_lease(reader)?),
         _ => return None,
     };
     Some(Compare { range, target, result })
@@ -406,6 +585,7 @@ fn read_compare(reader: &mut Reader<'_>) -> Option<Compare> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::operations::Limits;
 
     fn samples() -> Vec<Kind> {
         let nested = Txn::new().when([Compare::value("v").gt("x")]).then([Delete::new("a".."b").prev_kv()]);
@@ -419,12 +599,18 @@ mod tests {
             .then([Op::from(Put::new("k", "v").prev_kv()), Op::from(nested)])
             .or_else([Range::new("k").at(5).limit(3).reverse().keys_only().min_mod_revision(2)])
             .finish();
+        let token = Token::new("lock", 4, -7);
+        let tests = [Compare::held(&token), Compare::lease_alive(9)];
+        let grant = GrantOptions::new(Duration::from_millis(5)).id(9).lock_delay(Duration::from_millis(7));
+        let leases = Txn::new().fenced(&token).when(tests).then([Op::from(grant), Op::revoke(-1)]).finish();
         let stamp = Stamp { boot_id: 1 << 100, boot_ms: 5, wall_ms: 6 };
         vec![
+            Kind::Txn(leases),
+            Kind::Lapse { id: LeaseId::new(9), renewal_epoch: 300, stamp },
             Kind::Put(Put::with("k", "v", PutOptions::new().lease(7).ignore_value())),
             Kind::Delete(Delete::new(KeyRange::from_key("x"))),
             Kind::Txn(txn),
-            Kind::Grant { id: LeaseId::new(-1), ttl_ms: 5000, stamp },
+            Kind::Grant { id: LeaseId::new(-1), ttl_ms: 5000, lock_delay_ms: 300, stamp },
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Owner },
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Expired { renewal_epoch: 300 } },
             Kind::LeaseCheckpoint { renewed: true, stamp, remaining: vec![(LeaseId::new(9), 17)] },
@@ -433,9 +619,30 @@ mod tests {
     }
 
     fn encoded(kind: Kind) -> Vec<u8> {
+        let seen = kind.needs_clocks().then(Seen::default);
         let mut bytes = Vec::new();
-        Command { time_ms: 1_700_000_000_000, kind }.encode(&mut bytes);
+        Command { time_ms: 1_700_000_000_000, seen, operation: None, kind }.encode(&mut bytes);
         bytes
+    }
+
+    #[test]
+    fn the_format_of_an_operation_is_fixed() {
+        let limits = Limits { count: 1, age_ms: 300, result_bytes: 2 };
+        let operation = Operation { id: 3 << 120, since: Some(5), fingerprint: 4, limits };
+        for since in [None, Some(5)] {
+            let operation = Some(Operation { since, ..operation });
+            let command =
+                Command { time_ms: 300, seen: None, operation, kind: Kind::Compact { revision: Revision::new(9) } };
+            let mut bytes = Vec::new();
+            command.encode(&mut bytes);
+            let since: &[u8] = if since.is_some() { &[1, 5] } else { &[0] };
+            let wanted = [&[1, 0x87, 0xac, 2], &[0; 15][..], &[3, 4, 0, 0, 0, 0, 0, 0, 0], since, &[1, 0xac, 2, 2, 9]];
+            assert_eq!(bytes, wanted.concat());
+            assert_eq!(Command::decode(&bytes), Some(command));
+            for cut in 0..bytes.len() {
+                assert_eq!(Command::decode(&bytes[..cut]), None);
+            }
+        }
     }
 
     #[test]
@@ -451,7 +658,7 @@ mod tests {
     fn the_format_of_a_put_is_fixed() {
         let put = Kind::Put(Put::with("key", "value", PutOptions::new().lease(3).prev_kv()));
         let mut bytes = Vec::new();
-        Command { time_ms: 300, kind: put }.encode(&mut bytes);
+        Command { time_ms: 300, seen: None, operation: None, kind: put }.encode(&mut bytes);
         assert_eq!(bytes, b"\x01\x01\xac\x02\x01\x06\x03key\x05value");
     }
 

@@ -9,7 +9,6 @@
 //! poisoned; who waited for that frame is told `Indeterminate`, everyone later `Poisoned`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -19,6 +18,7 @@ use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::io::room::Room;
 use crate::kv::LeaseId;
+use crate::lease::Terms;
 use crate::log::Frame;
 use crate::options::Durability;
 use crate::sabotage::{Bug, is_planted};
@@ -93,7 +93,8 @@ impl Batch {
 /// What publication tells the lessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeaseNote {
-    Granted(LeaseId, Duration),
+    Granted(LeaseId, Terms),
+    Lapsed(LeaseId),
     Ended(LeaseId),
 }
 
@@ -295,10 +296,11 @@ impl Engine {
         let mut granted = false;
         for note in &batch.leases {
             match *note {
-                LeaseNote::Granted(id, ttl) => {
-                    self.lessor.start(id, ttl, now.saturating_add(ttl));
+                LeaseNote::Granted(id, terms) => {
+                    self.lessor.start(id, terms, now.saturating_add(terms.ttl));
                     granted = true;
                 }
+                LeaseNote::Lapsed(id) => self.lessor.lapse(id, now),
                 LeaseNote::Ended(id) => self.lessor.end(id),
             }
         }

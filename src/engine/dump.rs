@@ -57,10 +57,10 @@ impl Engine {
                 lines.kv(&entry.to_kv())?;
             }
         }
-        let mut by_id = self.lessor.list(self.lease_now());
+        let mut by_id = self.listed_leases();
         by_id.sort_unstable_by_key(|(id, _)| *id);
         for (id, time) in &by_id {
-            let (granted, remaining) = (time.granted.as_millis(), time.remaining.as_millis());
+            let (granted, remaining) = (time.terms.ttl.as_millis(), time.remaining.as_millis());
             lines.line(&format!(
                 "{{\"lease\":\"{}\",\"granted_ms\":{granted},\"remaining_ms\":{remaining}}}",
                 hex(*id)

@@ -7,15 +7,20 @@ use bytes::Bytes;
 use crate::engine::apply::Response;
 use crate::engine::command::{Cause, Kind, Stamp};
 use crate::engine::commit::Ticket;
+use crate::engine::operations::{Answer, Replay, Request};
+use crate::engine::state::{Lease, Standing};
 use crate::engine::{Engine, millis};
-use crate::error::code;
 use crate::error::{Error, Result};
 use crate::kv::{LeaseId, Revision};
 use crate::lease::{LeaseTime, Renewal};
+use crate::op::{GrantOptions, Op, OpResponse, Txn, TxnResponse};
 use crate::store::key::{attached_key, attachment_bounds};
 
 /// etcd's largest time to live: 9,000,000,000 s.
 const TTL_MAX: Duration = Duration::from_secs(9_000_000_000);
+
+/// The longest lock delay.
+const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// How long the expiry thread waits without looking at the clock, which counts suspend while its wait does not.
 const EXPIRE_LOOK: Duration = Duration::from_secs(1);
@@ -34,25 +39,72 @@ const EPOCH: Duration = Duration::from_secs(1 << 40);
 
 impl Engine {
     /// Grants a lease; id 0 draws a random positive one (LE-01).
-    pub(crate) fn grant(&self, id: LeaseId, ttl: Duration) -> Result<(LeaseId, Duration, Revision)> {
-        if ttl > TTL_MAX {
-            let (len, max) = (millis(ttl), millis(TTL_MAX));
-            return Err(Error::TooLarge { what: code::LEASE_TTL, len, max });
-        }
-        let ttl_ms = whole_millis(ttl.max(self.options.min_ttl));
+    pub(crate) fn grant(&self, options: GrantOptions) -> Result<(LeaseId, Duration, Revision)> {
+        let granted = self.grant_once(options, None)?;
+        Ok((granted.id, granted.ttl, granted.revision))
+    }
+
+    /// The same, under an operation id if there is one.
+    pub(crate) fn grant_once(&self, options: GrantOptions, operation: Option<Request>) -> Result<Granted> {
+        check_grant(&options)?;
+        let (ttl, lock_delay) = self.granted(&options);
+        let (ttl_ms, lock_delay_ms) = (millis(ttl), millis(lock_delay));
         let mut draws = 0;
         loop {
-            let drawn = if id.is_none() { self.draw_lease_id() } else { id };
+            let id = if options.id.is_none() { self.draw_lease_id() } else { options.id };
             let stamp = self.stamp_rounded_up();
-            match self.submit(Kind::Grant { id: drawn, ttl_ms, stamp }) {
-                Ok(response) => {
-                    self.note_late_grant(drawn)?;
-                    return Ok((drawn, Duration::from_millis(ttl_ms), done(response)));
+            let kind = Kind::Grant { id, ttl_ms, lock_delay_ms, stamp };
+            match self.submit_grant(kind, operation, options.id.is_none()) {
+                Ok(Answer { response, replay }) => {
+                    let revision = done(response);
+                    if let Some((id, ttl_ms)) = replay.and_then(|replay| replay.granted) {
+                        return Ok(Granted { id, ttl: Duration::from_millis(ttl_ms), revision, replay });
+                    }
+                    self.note_late_grant(id)?;
+                    return Ok(Granted { id, ttl, revision, replay });
                 }
-                Err(Error::LeaseExists) if id.is_none() && draws < DRAWS_MAX => draws += 1,
+                Err(Error::LeaseExists) if options.id.is_none() && draws < DRAWS_MAX => draws += 1,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn submit_grant(&self, kind: Kind, operation: Option<Request>, drawn: bool) -> Result<Answer> {
+        let (answer, ticket) = self.order_once(kind, operation, drawn)?;
+        self.wait(ticket)?;
+        Ok(answer)
+    }
+
+    /// The time to live and the lock delay that are granted: whole milliseconds, no less than the options allow (CH-03).
+    fn granted(&self, options: &GrantOptions) -> (Duration, Duration) {
+        let whole = |time| Duration::from_millis(whole_millis(time));
+        (whole(options.ttl.max(self.options.min_ttl)), whole(options.lock_delay))
+    }
+
+    /// Runs a txn that may write, under an operation id if there is one. What it grants is granted as by itself.
+    pub(crate) fn submit_txn(&self, mut txn: Txn, operation: Option<Request>) -> Result<(TxnResponse, Option<Replay>)> {
+        txn.each_op(&mut |op| {
+            if let Op::Grant(grant) = op {
+                (grant.ttl, grant.lock_delay) = self.granted(grant);
+            }
+        });
+        let answer = self.submit_once(Kind::Txn(txn), operation)?;
+        // The fingerprint of a repetition matched, so that its remembered answer is of the same kind.
+        let Response::Txn(response) = answer.response else {
+            return Err(Error::corrupt("state", 0, "an answer of another kind"));
+        };
+        if answer.replay.is_none() {
+            self.note_late_grants(&response)?;
+        }
+        Ok((response, answer.replay))
+    }
+
+    fn note_late_grants(&self, response: &TxnResponse) -> Result<()> {
+        response.responses.iter().try_for_each(|response| match response {
+            OpResponse::Grant(grant) => self.note_late_grant(grant.id),
+            OpResponse::Txn(nested) => self.note_late_grants(nested),
+            OpResponse::Put(_) | OpResponse::Delete(_) | OpResponse::Range(_) | OpResponse::Revoke(_) => Ok(()),
+        })
     }
 
     /// The stamp of a grant, from which its whole time is left: rounded up, so that a restart never ends it early.
@@ -93,7 +145,7 @@ impl Engine {
                 Renewal::Closed => return Err(Error::Closed),
                 Renewal::Poisoned => return Err(Error::Poisoned),
                 // Nobody has ended it yet.
-                Renewal::Lapsed => self.expire_due()?,
+                Renewal::Overdue => self.expire_due()?,
                 Renewal::Renewed { ttl, mark: false, .. } => return Ok(ttl),
                 Renewal::Renewed { ttl, mark: true, grant } => return self.mark_renewed(id, ttl, grant).map(|()| ttl),
             }
@@ -145,16 +197,43 @@ impl Engine {
         failure.map_or(Ok(()), Err)
     }
 
-    fn order_expiry(&self, id: LeaseId) -> Result<Ticket> {
-        let renewal_epoch = self.core.lock().state.leases.get(&id).map(|lease| lease.renewal_epoch);
-        let Some(renewal_epoch) = renewal_epoch else { return Ok(Ticket::default()) };
-        let (_, ticket) = self.order(Kind::Revoke { id, cause: Cause::Expired { renewal_epoch } })?;
-        let lives = self.core.lock().state.leases.contains_key(&id);
-        if lives {
-            // A checkpoint came in between: the revoke was stale and changed nothing.
+    /// Orders the end of a lease that is marked as revoking, or that it lapses; spares it if its time is not over after
+    /// all.
+    pub(super) fn order_expiry(&self, id: LeaseId) -> Result<Ticket> {
+        let Some((epoch, lapses)) = self.published_epoch(id)? else { return Ok(Ticket::default()) };
+        // It may have been kept alive since it was found to be due, or be another grant of the same id.
+        if !self.lessor.is_due(id, self.lease_now()) {
+            self.lessor.spare(id);
+            return Ok(Ticket::default());
+        }
+        let kind = if lapses {
+            Kind::Lapse { id, renewal_epoch: epoch, stamp: self.stamp_rounded_up() }
+        } else {
+            Kind::Revoke { id, cause: Cause::Expired { renewal_epoch: epoch } }
+        };
+        let (_, ticket) = self.order(kind)?;
+        let untouched = |lease: &Lease| lease.standing == Standing::Alive || !lapses;
+        if self.core.lock().state.leases.get(&id).is_some_and(untouched) {
+            // Something came in between: the command was stale and changed nothing.
             self.lessor.spare(id);
         }
         Ok(ticket)
+    }
+
+    /// The epoch of a lease, and whether it lapses before it ends; `None` if its end is on its way. Waits until the lessor
+    /// knows of the command that began the epoch: before, a deadline may be of an earlier grant of the same id.
+    fn published_epoch(&self, id: LeaseId) -> Result<Option<(u64, bool)>> {
+        loop {
+            let (found, seen) = {
+                let core = self.core.lock();
+                let found = core.state.leases.get(&id).map(|lease| (lease.renewal_epoch, lease.lapses()));
+                (found, core.ticket())
+            };
+            match found {
+                Some((epoch, _)) if epoch > self.published_index() => self.wait(seen)?,
+                found => return Ok(found),
+            }
+        }
     }
 
     /// Ends leases for as long as there are any.
@@ -184,7 +263,8 @@ impl Engine {
             (exists, core.ticket(), core.state.revision, self.version.load_full())
         };
         self.wait_if_writable(seen)?;
-        let Some(time) = self.lessor.time(id, self.lease_now()).filter(|_| exists) else { return Ok(None) };
+        let alive = |time: &LeaseTime| exists && time.terms.standing == Standing::Alive;
+        let Some(time) = self.lessor.time(id, self.lease_now()).filter(alive) else { return Ok(None) };
         let mut keys = Vec::new();
         if with_keys {
             let mut scan = version.scan(attachment_bounds(id), revision, false)?;
@@ -193,6 +273,13 @@ impl Engine {
             }
         }
         Ok(Some((time, keys)))
+    }
+
+    /// What is told of leases: those that somebody may use, by deadline and then by id.
+    pub(crate) fn listed_leases(&self) -> Vec<(LeaseId, LeaseTime)> {
+        let mut listed = self.lessor.list(self.lease_now());
+        listed.retain(|(_, time)| time.terms.standing == Standing::Alive);
+        listed
     }
 
     /// All leases by deadline, then by id (LE-06).
@@ -205,7 +292,7 @@ impl Engine {
         };
         self.wait_if_writable(seen)?;
         let mut listed = Vec::new();
-        for (id, time) in self.lessor.list(self.lease_now()) {
+        for (id, time) in self.listed_leases() {
             let mut scan = version.scan(attachment_bounds(id), revision, false)?;
             let mut count = 0;
             while scan.next()?.is_some() {
@@ -232,6 +319,16 @@ impl Engine {
     }
 }
 
+/// What a grant came to.
+pub(crate) struct Granted {
+    pub(crate) id: LeaseId,
+    pub(crate) ttl: Duration,
+    /// The store's revision then.
+    pub(crate) revision: Revision,
+    /// Set if it was granted before.
+    pub(crate) replay: Option<Replay>,
+}
+
 fn done(response: Response) -> Revision {
     match response {
         Response::Done(revision) => revision,
@@ -239,8 +336,46 @@ fn done(response: Response) -> Revision {
     }
 }
 
+/// Refuses terms that no lease has (LE-01, X-02).
+pub(crate) fn check_grant(options: &GrantOptions) -> Result<()> {
+    let bounded = |what, time: Duration, max: Duration| {
+        let (len, most) = (millis(time), millis(max));
+        if time > max { Err(Error::TooLarge { what, len, max: most }) } else { Ok(()) }
+    };
+    bounded(crate::error::code::LEASE_TTL, options.ttl, TTL_MAX)?;
+    bounded("lock delay in milliseconds", options.lock_delay, LOCK_DELAY_MAX)
+}
+
 /// A time in whole milliseconds, rounded up (CH-03).
 pub(crate) fn whole_millis(time: Duration) -> u64 {
     let millis = millis(time);
     if Duration::from_millis(millis) < time { millis + 1 } else { millis }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::db::Db;
+    use crate::io::memory::MemoryDisk;
+    use crate::io::sim::SimClock;
+    use crate::options::Options;
+
+    /// A lease was due; before its expiry was ordered its owner revoked it and granted the id again, neither of which was
+    /// published yet. The expiry took the new grant for the old one and ended it, long before its time.
+    #[test]
+    fn an_expiry_never_ends_a_later_grant_of_the_id() {
+        let (clock, mut options) = (SimClock::new(1), Options::new());
+        options.tuning.manual = true;
+        let db = Db::open_on(Arc::new(MemoryDisk::new()), Arc::new(clock.clone()), options).expect("opens");
+        let (engine, id, ttl) = (db.engine(), LeaseId::new(7), Duration::from_millis(100));
+        db.grant_with_id(id, ttl).expect("grants");
+        clock.advance(ttl);
+        engine.order(Kind::Revoke { id, cause: Cause::Owner }).expect("is ordered");
+        let stamp = engine.stamp_rounded_up();
+        engine.order(Kind::Grant { id, ttl_ms: 100, lock_delay_ms: 0, stamp }).expect("is ordered");
+        engine.expire_due().expect("ends what is due");
+        assert_eq!(db.lease(id).time_to_live().expect("asks").map(|status| status.remaining), Some(ttl));
+    }
 }

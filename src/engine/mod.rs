@@ -16,9 +16,10 @@
 //! | `commit.rs` | group commit and publication |
 //! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
-//! | `leases.rs` | the lease verbs, and expiry |
+//! | `leases.rs`, `fence.rs` | the lease verbs, and expiry; what a fenced txn asks of the clock |
+//! | `operations.rs`, `results.rs` | operation ids: writes that take effect once, and the answers that are kept for them |
 //! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
-//! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs` | hash, stats and health; `Db::check`; dumps; copies |
+//! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs`, `build.rs` | hash, stats and health; `Db::check`; dumps; copies; stores made from history |
 //!
 //! **Locks**, in order. Of maintenance, held across I/O: `flushing`, `merging`, the preparing lock of `background.rs`,
 //! `editing`. Of a leader, held across its write and sync: the buffer of `commit.rs`. Then the commit mutex (`core`),
@@ -28,18 +29,23 @@
 
 pub(crate) mod apply;
 mod background;
-mod backup;
+pub(crate) mod backup;
+#[cfg(feature = "import-etcd")]
+pub(crate) mod build;
 mod close;
 pub(crate) mod command;
 mod commit;
 pub(crate) mod dump;
+pub(crate) mod fence;
 mod history;
 pub(crate) mod inspect;
 mod leases;
+pub(crate) mod operations;
 pub(crate) mod pin;
 pub(crate) mod query;
 pub(crate) mod recover;
 mod reorganize;
+mod results;
 pub(crate) mod shape;
 pub(crate) mod snapshot;
 pub(crate) mod state;
@@ -55,21 +61,23 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::apply::Response;
 use crate::engine::background::Background;
-use crate::engine::command::{Command, Kind, Stamp};
+use crate::engine::command::{Command, Kind, Seen, Stamp};
 use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
-use crate::engine::state::{Changes, Lease, State};
+use crate::engine::operations::{Answer, Operation};
+use crate::engine::state::{Changes, Lease, LeaseChange, State};
 use crate::error::{Error, Result};
 use crate::io::thread::{forks, process_id};
 use crate::io::{Clock, Disk, DiskLock, Now};
 use crate::kv::{LeaseId, Revision};
-use crate::lease::Lessor;
+use crate::lease::{Lessor, Terms};
 use crate::log::{Frame, Log};
 use crate::memtable::Memtable;
 use crate::op::{Op, Txn};
 use crate::options::{Durability, LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
-use crate::store::catalog::{Catalog, Meta};
+use crate::store::catalog::{Catalog, Meta, OperationsRow};
+use crate::store::state_file::Remembered;
 use crate::watch::Hub;
 
 /// An open store.
@@ -140,6 +148,8 @@ pub(crate) struct Core {
     closed: VecDeque<Closed>,
     /// Leases changed since the active memtable became active.
     dirty_leases: BTreeSet<LeaseId>,
+    /// The last command that the memtables before the active one hold.
+    rotated_index: u64,
     /// Bytes logged since then.
     log_bytes: u64,
     phase: Phase,
@@ -162,6 +172,8 @@ struct Closed {
     ticket: Ticket,
     compact_revision: Option<u64>,
     leases: Vec<(LeaseId, Option<Lease>)>,
+    /// What was remembered of operations meanwhile, as far as it still counted when it was closed.
+    operations: (OperationsRow, Vec<Arc<Remembered>>),
 }
 
 /// How many closed memtables may wait for their flush before writers wait for it.
@@ -183,11 +195,13 @@ enum Obstacle {
     Flush,
     /// The quota seems reached, but not all that compaction has freed is known yet.
     Weight,
+    /// The command's fences or compares ask for this lease, whose deadline has passed.
+    Overdue(LeaseId),
 }
 
 /// What one try to order a command came to.
 enum Ordered {
-    Done(Response, Ticket),
+    Done(Answer, Ticket),
     Obstacle(Obstacle),
 }
 
@@ -201,13 +215,20 @@ impl Engine {
 
     /// Orders a command. It is visible, and its answer may be told, once what the ticket names is published.
     pub(crate) fn order(&self, kind: Kind) -> Result<(Response, Ticket)> {
+        let (answer, ticket) = self.order_command(kind, None)?;
+        Ok((answer.response, ticket))
+    }
+
+    /// As `order`, for a command that may be a repetition.
+    fn order_command(&self, kind: Kind, operation: Option<Operation>) -> Result<(Answer, Ticket)> {
         self.writer()?;
         self.check_fork()?;
         let bounded = !matches!(kind, Kind::LeaseCheckpoint { .. });
         if bounded {
             self.check_request_bytes(kind.bytes_min())?;
         }
-        let mut command = Command { time_ms: millis(self.clock.now().wall), kind };
+        let seen = kind.needs_clocks().then(|| self.see());
+        let mut command = Command { time_ms: millis(self.clock.now().wall), seen, operation, kind };
         let mut payload = Vec::with_capacity(256);
         let mut patience = self.options.write_timeout;
         loop {
@@ -217,48 +238,54 @@ impl Engine {
                 self.check_request_bytes(payload.len())?;
             }
             match self.try_order(&command, &payload)? {
-                Ordered::Done(response, ticket) => return Ok((response, ticket)),
+                Ordered::Done(answer, ticket) => return Ok((answer, ticket)),
                 Ordered::Obstacle(obstacle) => self.clear(obstacle, &mut patience)?,
             }
             // A lease's time begins when it is granted, not when somebody first tried.
-            if let Kind::Grant { stamp, .. } = &mut command.kind {
+            if let Kind::Grant { stamp, .. } | Kind::Lapse { stamp, .. } = &mut command.kind {
                 *stamp = self.stamp_rounded_up();
             }
+            command.seen = command.seen.map(|_| self.see());
         }
     }
 
     fn try_order(&self, command: &Command, payload: &[u8]) -> Result<Ordered> {
         let mut core = self.core.lock();
         self.check_writable(&core, command)?;
+        if let Some(id) = self.overdue_lease(command) {
+            return Ok(Ordered::Obstacle(Obstacle::Overdue(id)));
+        }
         let version = self.version.load();
         let outcome = match apply::evaluate(&core.state, &version, command) {
             Ok(outcome) => outcome,
             // A refusal, too, must not tell of what a crash could take back.
             Err(error) => return self.after_publication(core, Err(error)),
         };
-        // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09).
-        if grows(command)
+        // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09). What
+        // was done before is answered all the same.
+        if outcome.replay.is_none()
+            && grows(command)
             && let Err(full) = self.check_quota(&version, payload.len())
         {
             let weighed = self.compact_revision().get() <= self.weighed.load(Ordering::Acquire);
             return if weighed { Err(full) } else { Ok(Ordered::Obstacle(Obstacle::Weight)) };
         }
         if outcome.changes.is_empty() {
-            return self.after_publication(core, Ok(outcome.response));
+            return self.after_publication(core, Ok(Answer { response: outcome.response, replay: outcome.replay }));
         }
         if let Err(obstacle) = self.reserve(&mut core, &outcome.changes, payload.len()) {
             return Ok(Ordered::Obstacle(obstacle));
         }
         self.install(&mut core, &outcome.changes, payload);
-        Ok(Ordered::Done(outcome.response, core.ticket()))
+        Ok(Ordered::Done(Answer { response: outcome.response, replay: None }, core.ticket()))
     }
 
     /// The answer of a command that is not logged: it waits for the last index that it saw.
-    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Response>) -> Result<Ordered> {
+    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Answer>) -> Result<Ordered> {
         let seen = core.ticket();
         drop(core);
         match answer {
-            Ok(response) => Ok(Ordered::Done(response, seen)),
+            Ok(answer) => Ok(Ordered::Done(answer, seen)),
             Err(error) => {
                 self.wait(seen)?;
                 Err(error)
@@ -323,7 +350,10 @@ impl Engine {
         let (State { revision, term, compact_revision, .. }, ticket) = (&core.state, core.ticket());
         let (revision, term, compact_revision) = (*revision, *term, *compact_revision);
         let memtable = self.version.load().active().clone();
-        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases });
+        let window = &core.state.operations;
+        let operations = (window.row(ticket.index), window.above(core.rotated_index));
+        core.rotated_index = ticket.index;
+        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases, operations });
         core.log_bytes = 0;
         self.edit_version(|version| version.memtables.insert(0, Arc::default()));
         self.kick(background::Job::Flush);
@@ -336,6 +366,7 @@ impl Engine {
             Obstacle::LogRoom(len) => self.prepare_log(len),
             Obstacle::Flush => self.wait_for_flush(patience),
             Obstacle::Weight => self.weigh(),
+            Obstacle::Overdue(id) => self.end_overdue(id),
         }
     }
 
@@ -433,6 +464,11 @@ impl Engine {
         Revision::new(self.synced.load(Ordering::Acquire))
     }
 
+    /// What a command that begins somebody's time is told.
+    fn see(&self) -> Seen {
+        Seen { stamp: self.stamp_rounded_up() }
+    }
+
     /// The clocks as they are written down: the boot clock rounded down, since what is left of a lease is counted from
     /// there, the wall clock up, so that less time seems to have passed by it, never more.
     pub(crate) fn stamp(&self) -> Stamp {
@@ -448,7 +484,7 @@ impl Engine {
     }
 
     /// As `check_open`, for what touches files or locks: whatever made the process what it is.
-    fn check_fork(&self) -> Result<()> {
+    pub(crate) fn check_fork(&self) -> Result<()> {
         if self.forks == forks() && self.pid == process_id() { Ok(()) } else { Err(Error::Forked) }
     }
 
@@ -461,16 +497,20 @@ impl Engine {
 fn grows(command: &Command) -> bool {
     match &command.kind {
         Kind::Put(_) | Kind::Grant { .. } => true,
-        Kind::Txn(txn) => has_put(txn),
-        Kind::Delete(_) | Kind::Revoke { .. } | Kind::LeaseCheckpoint { .. } | Kind::Compact { .. } => false,
+        Kind::Txn(txn) => has_growth(txn),
+        Kind::Delete(_)
+        | Kind::Revoke { .. }
+        | Kind::Lapse { .. }
+        | Kind::LeaseCheckpoint { .. }
+        | Kind::Compact { .. } => false,
     }
 }
 
-fn has_put(txn: &Txn) -> bool {
+fn has_growth(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|op| match op {
-        Op::Put(_) => true,
-        Op::Txn(nested) => has_put(nested),
-        Op::Delete(_) | Op::Range(_) => false,
+        Op::Put(_) | Op::Grant(_) => true,
+        Op::Txn(nested) => has_growth(nested),
+        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
     })
 }
 
@@ -496,11 +536,12 @@ impl Batch {
         self.last_index = state.index;
         self.revision = state.revision;
         self.compacted = state.compacted();
-        for (id, lease) in &changes.leases {
-            self.leases.push(match lease {
-                Some(lease) if lease.renewal_epoch == 0 => LeaseNote::Granted(*id, Duration::from_millis(lease.ttl_ms)),
-                Some(_) => continue,
-                None => LeaseNote::Ended(*id),
+        for (id, change) in &changes.leases {
+            self.leases.push(match change {
+                LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
+                LeaseChange::Stored(_) => continue,
+                LeaseChange::Lapsed(_) => LeaseNote::Lapsed(*id),
+                LeaseChange::Ended => LeaseNote::Ended(*id),
             });
         }
     }

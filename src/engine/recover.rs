@@ -24,12 +24,13 @@ use parking_lot::Mutex;
 
 use crate::engine::command::{Command, Stamp, newer_version};
 use crate::engine::commit::{Batch, Commit};
-use crate::engine::state::{Lease, State};
+use crate::engine::operations::Window;
+use crate::engine::state::{Lease, Standing, State};
 use crate::engine::{Core, Engine, Obstacle, Phase, Writer, apply, background, millis, reorganize, stamp_of};
 use crate::error::{Error, Result};
 use crate::io::{Clock, Disk, DiskLock, IoSite, Now, read_full_at};
 use crate::kv::LeaseId;
-use crate::lease::{Lessor, remaining_at_open};
+use crate::lease::{Lessor, Terms, remaining_at_open};
 use crate::log::{
     Frame, Log, LogOptions, Record, Scan, SegmentInfo, adopted, belongs, holds_frame, scan, segment_path,
 };
@@ -37,8 +38,11 @@ use crate::memtable::Memtable;
 use crate::options::{LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
-use crate::store::catalog::{self, Catalog, Checkpoint, Contents, Edit, LeaseRow, Meta, RunRow, SegmentRow};
+use crate::store::catalog::{
+    self, Catalog, Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
+};
 use crate::store::run::{Run, RunInfo, run_path};
+use crate::store::state_file::{self, state_path};
 use crate::watch::{History, Hub};
 
 /// What opening takes.
@@ -52,7 +56,7 @@ pub(crate) struct Opening {
 /// Refuses a directory that is somebody else's before anything is left in it, be it a lock file.
 pub(crate) fn refuse_foreign(disk: &Arc<dyn Disk>) -> Result<()> {
     let names = disk.list(IoSite::StoreList, "").map_err(|error| Error::io("list", "", error))?;
-    let ours = |name: &str| matches!(name, "LOCK" | "log" | "run" | catalog::TEMPORARY);
+    let ours = |name: &str| matches!(name, "LOCK" | "log" | "run" | state_file::DIRECTORY | catalog::TEMPORARY);
     if names.iter().any(|name| name == catalog::FILE) || names.iter().all(|name| ours(name)) {
         return Ok(());
     }
@@ -80,7 +84,7 @@ impl Opening {
         for name in self.list("")? {
             match name.as_str() {
                 "LOCK" | catalog::TEMPORARY => {}
-                "log" | "run" => {
+                "log" | "run" | state_file::DIRECTORY => {
                     for file in self.list(&name)? {
                         self.check_worthless(&name, &file)?;
                     }
@@ -106,7 +110,7 @@ impl Opening {
 
     fn create(self) -> Result<Arc<Engine>> {
         let io = |what, path| move |error| Error::io(what, path, error);
-        for dir in ["log", "run"] {
+        for dir in ["log", "run", state_file::DIRECTORY] {
             self.disk.create_dir(IoSite::StoreCreateDir, dir).map_err(io("create directory", dir))?;
         }
         self.disk.sync_dir(IoSite::StoreSyncDir, "").map_err(io("sync directory", ""))?;
@@ -172,7 +176,7 @@ impl Opening {
         let writer = Writer::new(log, catalog, meta);
         writer.adopt_log(&contents)?;
         let runs = self.open_runs(&contents, self.options.tuning.use_map)?;
-        let state = self.state(&contents);
+        let state = self.state(&contents)?;
         let engine = self.engine(state, runs, Some(writer));
         engine.replay(&scan)?;
         engine.serve()?;
@@ -184,10 +188,15 @@ impl Opening {
     fn open_read_only(self) -> Result<Arc<Engine>> {
         let contents = Catalog::read(&self.disk).map_err(|error| self.explain(error))?;
         let scan = self.scan(&contents)?;
-        let runs = self.open_runs(&contents, false)?;
-        let state = self.state(&contents);
+        self.replayed(&contents, &scan)
+    }
+
+    /// What is on the disk, as a store that cannot be written: the tail of the log is applied in memory.
+    pub(crate) fn replayed(self, contents: &Contents, scan: &Scan) -> Result<Arc<Engine>> {
+        let runs = self.open_runs(contents, false)?;
+        let state = self.state(contents)?;
         let engine = self.engine(state, runs, None);
-        engine.replay(&scan)?;
+        engine.replay(scan)?;
         engine.serve()?;
         engine.hub.freeze();
         Ok(engine)
@@ -202,7 +211,7 @@ impl Opening {
         error
     }
 
-    fn scan(&self, contents: &Contents) -> Result<Scan> {
+    pub(crate) fn scan(&self, contents: &Contents) -> Result<Scan> {
         let segments: Vec<SegmentInfo> = contents.segments.iter().map(|(seq, row)| segment_info(*seq, row)).collect();
         let Checkpoint { index, closing_frame, .. } = contents.checkpoint;
         scan(&self.disk, contents.meta.store_id, &segments, closing_frame, index)
@@ -230,7 +239,9 @@ impl Opening {
     /// Files that a crash left unnamed keep their names for ever.
     fn skip_used_names(&self, meta: &mut Meta) -> Result<()> {
         let highest = |names: Vec<String>| names.iter().filter_map(|name| file_number(name)).max().unwrap_or(0);
+        // A state file has the number of the run that it is flushed with.
         meta.next_run = meta.next_run.max(highest(self.list("run")?) + 1);
+        meta.next_run = meta.next_run.max(highest(self.list(state_file::DIRECTORY)?) + 1);
         meta.next_segment = meta.next_segment.max(highest(self.list("log")?) + 1);
         Ok(())
     }
@@ -245,11 +256,16 @@ impl Opening {
         Ok(runs)
     }
 
-    fn state(&self, contents: &Contents) -> State {
+    fn state(&self, contents: &Contents) -> Result<State> {
         let Checkpoint { revision, term, index, compact_revision, .. } = contents.checkpoint;
         let leases = contents.leases.iter().map(|(id, row)| (LeaseId::new(*id), lease(row))).collect();
         let command_changes_max = self.options.command_changes_max;
-        State { revision, term, index, compact_revision, leases, command_changes_max }
+        let mut remembered = Vec::new();
+        for (id, row) in &contents.state_files {
+            remembered.extend(state_file::read(&self.disk, contents.meta.store_id, *id, row)?);
+        }
+        let operations = Window::load(&contents.operations, remembered);
+        Ok(State { revision, term, index, compact_revision, leases, operations, command_changes_max })
     }
 
     /// Reports a torn tail: bytes behind the last frame that are no frame.
@@ -302,6 +318,7 @@ impl Opening {
                 first_run,
                 first_segment,
                 core: Mutex::new(Core {
+                    rotated_index: state.index,
                     state,
                     frame: Frame::new(),
                     batch: Batch::new(1),
@@ -413,7 +430,7 @@ impl Engine {
             let elapsed = elapsed_ms(&lease.stamp, &clocks);
             if is_planted(Bug::LeaseRefreshed) {
                 let ttl = Duration::from_millis(lease.ttl_ms);
-                self.lessor.start(*id, ttl, now.saturating_add(ttl));
+                self.lessor.start(*id, Terms::of(lease), now.saturating_add(ttl));
                 remaining.push((*id, lease.ttl_ms));
                 continue;
             }
@@ -422,7 +439,7 @@ impl Engine {
             // What ended while the store was closed ends in the order of its deadlines, and is not stamped anew, so that it
             // does so after another crash, too.
             let deadline = now.saturating_add(of_millis(left)).saturating_sub(of_millis(overdue));
-            self.lessor.start(*id, of_millis(lease.ttl_ms), deadline);
+            self.lessor.start(*id, Terms::of(lease), deadline);
             if overdue == 0 {
                 remaining.push((*id, left));
             }
@@ -436,12 +453,15 @@ impl Engine {
     /// Removes the files that the catalog does not name and that are older than this open.
     fn clean_up(&self) -> Result<()> {
         let contents = self.writer()?.catalog.contents();
-        for dir in ["log", "run"] {
+        for dir in ["log", "run", state_file::DIRECTORY] {
             let names = self.disk.list(IoSite::StoreList, dir).map_err(|error| Error::io("list", dir, error))?;
             for name in names {
                 let path = format!("{dir}/{name}");
                 let named = file_number(&name).is_some_and(|number| {
-                    (path == run_path(number) && (contents.runs.contains_key(&number) || number >= self.first_run))
+                    (path == state_path(number)
+                        && (contents.state_files.contains_key(&number) || number >= self.first_run))
+                        || (path == run_path(number)
+                            && (contents.runs.contains_key(&number) || number >= self.first_run))
                         || (path == segment_path(number)
                             && (contents.segments.contains_key(&number) || number >= self.first_segment))
                 });
@@ -548,6 +568,11 @@ fn lease(row: &LeaseRow) -> Lease {
         renewed: row.renewed,
         renewal_epoch: row.renewal_epoch,
         grant_revision: row.grant_revision,
+        lock_delay_ms: row.lock_delay_ms,
+        standing: match row.state {
+            LeaseState::Lapsed if !is_planted(Bug::LapseLost) => Standing::Lapsed,
+            LeaseState::Alive | LeaseState::Lapsed => Standing::Alive,
+        },
     }
 }
 

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::background::Job;
-use crate::engine::state::Lease;
+use crate::engine::state::{Lease, Standing};
 use crate::engine::{Closed, Engine, Writer};
 use crate::error::{Error, Result};
 use crate::io::IoSite;
 use crate::log::{SegmentInfo, SegmentSpan, SegmentState as LogState};
 use crate::options::{Durability, LogEvent};
 use crate::sabotage::{Bug, is_planted};
-use crate::store::catalog::{Checkpoint, Edit, LeaseRow, RunRow, SegmentRow, SegmentState, Stamp};
+use crate::store::catalog::{Checkpoint, Edit, LeaseRow, LeaseState, RunRow, SegmentRow, SegmentState, Stamp};
 use crate::store::flush::flush;
 use crate::store::merge::{Merged, Retention, merge_into};
 use crate::store::run::{Run, RunInfo, run_path};
@@ -26,7 +26,9 @@ impl Engine {
         {
             let mut core = self.core.lock();
             self.check_poison()?;
-            let dirty = !self.version.load().active().is_empty() || !core.dirty_leases.is_empty();
+            let dirty = !self.version.load().active().is_empty()
+                || !core.dirty_leases.is_empty()
+                || !core.state.operations.above(core.rotated_index).is_empty();
             // A compaction alone moves the checkpoint, too: merges go by what that says.
             let flushed = self.writer()?.catalog.checkpoint().compact_revision;
             let flushed = core.closed.back().map_or(flushed, |closed| closed.compact_revision);
@@ -76,14 +78,21 @@ impl Engine {
         let retention = Retention { compact_revision: compacted, bottom: version.runs.is_empty() };
         let info = flush(&self.disk, writer.store_id(), id, &closed.memtable, retention)?;
         let run = self.open_run(info)?;
+        let state_file = self.flush_operations(writer, id, &closed.operations);
+        if let (Err(_), Some(run)) = (&state_file, &run) {
+            // It is written again, under another name.
+            self.remove_run(run.info.id);
+        }
+        let state_file = state_file?;
         if is_planted(Bug::CheckpointApart) {
             writer.edit(|edit| drop(writer.checkpoint_edit(edit, &closed)))?;
         }
-        let dropped = self.naming(run.as_deref(), || {
+        let dropped = self.naming(run.as_deref(), state_file.written.is_some().then_some(id), || {
             writer.edit_dropping(|edit| {
                 if let Some(run) = &run {
                     edit.put_run(id, run_row(&run.info, 0));
                 }
+                state_file.add_to(edit, id);
                 writer.checkpoint_edit(edit, &closed)
             })
         })?;
@@ -98,19 +107,21 @@ impl Engine {
         for seq in dropped {
             self.tell_failed(writer.log.remove_file(seq));
         }
+        state_file.replaced.iter().for_each(|id| self.remove_state_file(*id));
         self.kick(Job::Merge);
         Ok(true)
     }
 
-    /// Makes an edit that names a new run. Without room nothing was applied, and the run is given up: it is written
-    /// again when there is room.
-    fn naming<T>(&self, run: Option<&Run>, edit: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Makes an edit that names a new run or state file. Without room nothing was applied, and they are given up: they
+    /// are written again when there is room.
+    fn naming<T>(&self, run: Option<&Run>, state_file: Option<u64>, edit: impl FnOnce() -> Result<T>) -> Result<T> {
         let result = edit();
-        if let (Err(error), Some(run)) = (&result, run)
+        if let Err(error) = &result
             && error.is_no_space()
             && self.writer()?.catalog.is_settled()
         {
-            self.remove_run(run.info.id);
+            run.into_iter().for_each(|run| self.remove_run(run.info.id));
+            state_file.into_iter().for_each(|id| self.remove_state_file(id));
         }
         result
     }
@@ -199,7 +210,7 @@ impl Engine {
     }
 
     fn replace_runs(&self, writer: &Writer, taken: &[Arc<Run>], run: Option<Arc<Run>>, compacted: u64) -> Result<()> {
-        self.naming(run.as_deref(), || {
+        self.naming(run.as_deref(), None, || {
             writer.edit(|edit| {
                 if let Some(run) = &run {
                     edit.put_run(run.info.id, run_row(&run.info, 1));
@@ -366,6 +377,10 @@ pub(crate) fn lease_row(lease: &Lease) -> LeaseRow {
         renewed: lease.renewed,
         renewal_epoch: lease.renewal_epoch,
         grant_revision: lease.grant_revision,
-        lock_delay_ms: 0,
+        lock_delay_ms: lease.lock_delay_ms,
+        state: match lease.standing {
+            Standing::Alive => LeaseState::Alive,
+            Standing::Lapsed => LeaseState::Lapsed,
+        },
     }
 }

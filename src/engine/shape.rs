@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::engine::leases::check_grant;
 use crate::error::code;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, RangeEnd};
 use crate::op::{Op, Txn, check_key};
 
@@ -33,6 +34,10 @@ fn check_level(txn: &Txn, budget: usize, ops_max: usize, depth_max: usize, depth
     if count > budget {
         return Err(too_large(code::TXN_OPS, ops_max - budget + count, ops_max));
     }
+    let argument = |what| Error::InvalidArgument(Invalid::Argument(what));
+    for token in &txn.fences {
+        check_key(&token.key)?;
+    }
     for compare in &txn.compares {
         compare.check()?;
     }
@@ -41,7 +46,11 @@ fn check_level(txn: &Txn, budget: usize, ops_max: usize, depth_max: usize, depth
             Op::Put(put) => put.check()?,
             Op::Delete(delete) => check_key(&delete.range.start)?,
             Op::Range(range) => range.check()?,
+            Op::Txn(nested) if !nested.fences.is_empty() => return Err(argument("a nested txn takes no fences")),
             Op::Txn(nested) => check_level(nested, budget - count, ops_max, depth_max, depth + 1)?,
+            Op::Grant(grant) if grant.id.is_none() => return Err(argument("a grant in a txn names its lease")),
+            Op::Grant(grant) => check_grant(grant)?,
+            Op::Revoke(_) => {}
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::Engine;
 use crate::engine::apply::{self, check_revision};
+use crate::engine::fence::asks_for_leases;
 use crate::engine::query::{Answer, scans_backward};
 use crate::engine::state::State;
 use crate::error::{Error, Result};
@@ -77,11 +78,23 @@ impl Engine {
     /// Runs a txn that can only read, on the latest visible state.
     pub(crate) fn read_txn(&self, txn: &Txn) -> Result<TxnResponse> {
         self.check_open()?;
+        if asks_for_leases(txn) {
+            return self.read_frozen(txn);
+        }
         let view = self.view();
         let mut state = State::new(0);
         state.revision = view.revision;
         state.compact_revision = Some(view.compacted);
         apply::read(&state, &view.version, txn)
+    }
+
+    /// Runs a txn that asks for leases on a read-only store, whose time stands still: what was overdue at the open, and
+    /// cannot end, counts as ended.
+    fn read_frozen(&self, txn: &Txn) -> Result<TxnResponse> {
+        let mut state = self.core.lock().state.clone();
+        let now = self.lease_now();
+        state.leases.retain(|id, _| !self.lessor.is_due(*id, now));
+        apply::read(&state, &self.version.load(), txn)
     }
 }
 

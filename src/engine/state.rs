@@ -1,4 +1,5 @@
-//! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases.
+//! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases,
+//! the operations that are remembered.
 //!
 //! It belongs to the head, commands not yet synced included, and is guarded by the commit mutex. What readers may see
 //! of it moves at publication.
@@ -6,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::command::Stamp;
+use crate::engine::operations::{Remember, Window};
 use crate::kv::LeaseId;
 use crate::store::entry::Entry;
 
@@ -21,8 +23,20 @@ pub(crate) struct State {
     /// Below it no read is answered; `None` while nothing was compacted.
     pub(crate) compact_revision: Option<u64>,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    /// The operations with an id that are remembered.
+    pub(crate) operations: Window,
     /// How many keys a command may change when it is ordered. Replay lifts it: what was logged had been let through.
     pub(crate) command_changes_max: usize,
+}
+
+/// Where a lease is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Keys can be put with it.
+    #[default]
+    Alive,
+    /// Its time is over and its lock delay is not: nothing but its keys is left of it.
+    Lapsed,
 }
 
 /// A lease as commands see it. Its deadline is the orderer's business and not part of the state.
@@ -30,25 +44,69 @@ pub(crate) struct State {
 pub(crate) struct Lease {
     /// The time to live that was granted.
     pub(crate) ttl_ms: u64,
-    /// What was left of it at `stamp`.
+    /// What was left of it at `stamp`; once it has lapsed, of its lock delay.
     pub(crate) remaining_ms: u64,
     pub(crate) stamp: Stamp,
     /// Whether it was kept alive since `stamp`, so that `remaining_ms` no longer tells anything.
     pub(crate) renewed: bool,
-    /// How many checkpoints were applied to it.
+    /// The log index of the last command that changed it: granted it, stored what is left of it, had it lapse. An expiry
+    /// names the one it saw, so no index is seen twice, though an id may be.
     pub(crate) renewal_epoch: u64,
     /// The store's revision at the grant.
     pub(crate) grant_revision: u64,
+    /// How long its keys stay once it has expired.
+    pub(crate) lock_delay_ms: u64,
+    pub(crate) standing: Standing,
+}
+
+impl Lease {
+    /// Whether it lapses before it ends.
+    pub(crate) fn lapses(&self) -> bool {
+        self.lock_delay_ms != 0 && self.standing != Standing::Lapsed
+    }
+}
+
+/// What a command does to a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseChange {
+    Granted(Lease),
+    /// What is left of its time was written down.
+    Stored(Lease),
+    Lapsed(Lease),
+    Ended,
+}
+
+impl LeaseChange {
+    /// The lease afterwards, if there is one.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        match self {
+            LeaseChange::Granted(lease) | LeaseChange::Stored(lease) | LeaseChange::Lapsed(lease) => Some(lease),
+            LeaseChange::Ended => None,
+        }
+    }
 }
 
 impl State {
     pub(crate) fn new(command_changes_max: usize) -> Self {
-        State { revision: 1, term: 0, index: 0, compact_revision: None, leases: BTreeMap::new(), command_changes_max }
+        State {
+            revision: 1,
+            term: 0,
+            index: 0,
+            compact_revision: None,
+            leases: BTreeMap::new(),
+            operations: Window::default(),
+            command_changes_max,
+        }
     }
 
     /// The compact revision as callers see it: 0 while nothing was compacted.
     pub(crate) fn compacted(&self) -> u64 {
         self.compact_revision.unwrap_or(0)
+    }
+
+    /// How many leases somebody may use.
+    pub(crate) fn leases_usable(&self) -> u64 {
+        self.leases.values().filter(|lease| lease.standing == Standing::Alive).count() as u64
     }
 
     /// Takes over what a command changes; its entries go into the memtable.
@@ -60,11 +118,14 @@ impl State {
             debug_assert!(self.compact_revision < Some(compact_revision) && compact_revision <= self.revision);
             self.compact_revision = Some(compact_revision);
         }
-        for (id, lease) in &changes.leases {
-            match lease {
+        for (id, change) in &changes.leases {
+            match change.lease() {
                 Some(lease) => self.leases.insert(*id, lease.clone()),
                 None => self.leases.remove(id),
             };
+        }
+        if let Some(remember) = &changes.operation {
+            self.operations.install(remember);
         }
     }
 }
@@ -76,14 +137,16 @@ pub(crate) struct Changes {
     pub(crate) revision: u64,
     /// New versions in order of sub-revision, attachments of leases included.
     pub(crate) entries: Vec<Entry>,
-    /// New or changed leases; `None` for one that ends.
-    pub(crate) leases: Vec<(LeaseId, Option<Lease>)>,
+    /// What happens to leases, in order: in one txn an id may end and be granted again.
+    pub(crate) leases: Vec<(LeaseId, LeaseChange)>,
     pub(crate) compact_revision: Option<u64>,
+    /// What is remembered of the command.
+    pub(crate) operation: Option<Remember>,
 }
 
 impl Changes {
     /// Whether the command changes nothing, so that it is neither numbered nor logged (CH-09).
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.leases.is_empty() && self.compact_revision.is_none()
+        self.entries.is_empty() && self.leases.is_empty() && self.compact_revision.is_none() && self.operation.is_none()
     }
 }

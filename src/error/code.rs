@@ -26,6 +26,8 @@ const fn code(name: &'static str, number: i32) -> Code {
 impl Code {
     /// A request that is malformed in a way that has no code of its own.
     pub const INVALID_ARGUMENT: Code = code("INVALID_ARGUMENT", -1);
+    /// The operating system failed an operation.
+    pub const IO: Code = code("IO", -61);
     /// A wait that was ended from outside.
     pub const CANCELED: Code = code("CANCELED", -81);
     /// What this build, or this release, does not do.
@@ -51,9 +53,13 @@ impl Error {
             Error::FutureRevision { .. } => code("FUTURE_REVISION", -21),
             Error::LeaseNotFound => code("LEASE_NOT_FOUND", -23),
             Error::LeaseExists => code("LEASE_EXISTS", -24),
+            Error::SessionExpired => code("SESSION_EXPIRED", -27),
+            Error::NotLeaderOfElection => code("NOT_LEADER_OF_ELECTION", -28),
+            Error::WaitCanceled => Code::CANCELED,
+            Error::LockReleased => code("LOCK_RELEASED", -29),
             Error::Canceled => code("WATCH_CANCELED", -26),
             Error::Locked { .. } => code("LOCKED", -60),
-            Error::Io { .. } => code("IO", -61),
+            Error::Io { .. } => Code::IO,
             Error::Corrupt { .. } => code("CORRUPT", -62),
             Error::NotADatabase { .. } => code("NOT_A_DATABASE", -63),
             Error::FormatTooNew { .. } => code("FORMAT_TOO_NEW", -64),
@@ -86,7 +92,7 @@ impl Invalid {
             Invalid::ValueProvided => code("VALUE_PROVIDED", -7),
             Invalid::LeaseProvided => code("LEASE_PROVIDED", -8),
             Invalid::KeyNotFound => code("KEY_NOT_FOUND", -9),
-            Invalid::EmptyWatchRange | Invalid::Argument(_) => Code::INVALID_ARGUMENT,
+            Invalid::EmptyWatchRange | Invalid::OperationIdReused | Invalid::Argument(_) => Code::INVALID_ARGUMENT,
         }
     }
 }

@@ -9,6 +9,9 @@
 //! * Expiry looks at the deadline and marks the lease as revoking in one critical section, which keep-alive shares: a
 //!   keep-alive that comes later waits for the end and is told so. The revoke names the renewal epoch it saw.
 //!
+//! A lease with a lock delay does not end when it expires, it lapses: its deadline becomes the end of the delay,
+//! and to its owner it is gone.
+//!
 //! **Never early.** While the store is open, time runs from the publication of a grant or from the last keep-alive, on
 //! the boot clock, which no change of the wall clock moves. Across a restart it runs from a stamp: that of a grant is
 //! read when the grant is ordered, before its sync, and rounded up; what is left is rounded up; and a clock that went
@@ -19,11 +22,14 @@
 
 mod deadline;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::engine::millis;
+use crate::engine::state::{Lease, Standing};
 use crate::kv::LeaseId;
 use deadline::Deadlines;
 
@@ -31,7 +37,7 @@ use deadline::Deadlines;
 #[derive(Debug, Default)]
 pub(crate) struct Lessor {
     inner: Mutex<Inner>,
-    /// Signalled when a lease starts, when a revoke has been published or given up, when the store is poisoned, and at
+    /// Signalled when a lease starts, when an expiry has been published or given up, when the store is poisoned, and at
     /// close. A deadline that a renewal moves is later than before: who waits for it looks again when the old one comes.
     changed: Condvar,
 }
@@ -39,16 +45,46 @@ pub(crate) struct Lessor {
 #[derive(Debug, Default)]
 struct Inner {
     deadlines: Deadlines,
-    ttls: BTreeMap<LeaseId, Duration>,
-    /// Which grant of an id this is: an id may be revoked and granted again.
-    grants: BTreeMap<LeaseId, u64>,
+    leases: BTreeMap<LeaseId, Known>,
     grants_made: u64,
-    /// Leases whose renewal is marked in the durable state.
-    marked: BTreeSet<LeaseId>,
-    revoking: BTreeSet<LeaseId>,
+    /// Who is to be woken once a lease has ended or lapsed, by numbers of their own.
+    listeners: BTreeMap<LeaseId, BTreeMap<u64, Waker>>,
     closed: bool,
     /// Nothing ends any more until a reopen.
     poisoned: bool,
+}
+
+/// What was agreed on when a lease was granted, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) ttl: Duration,
+    pub(crate) lock_delay: Duration,
+    pub(crate) standing: Standing,
+}
+
+impl Terms {
+    pub(crate) fn of(lease: &Lease) -> Self {
+        let of_millis = Duration::from_millis;
+        Terms { ttl: of_millis(lease.ttl_ms), lock_delay: of_millis(lease.lock_delay_ms), standing: lease.standing }
+    }
+
+    /// A lease on these terms, of whose time nothing is known.
+    pub(crate) fn lease(self) -> Lease {
+        let Terms { ttl, lock_delay, standing } = self;
+        Lease { ttl_ms: millis(ttl), lock_delay_ms: millis(lock_delay), standing, ..Lease::default() }
+    }
+}
+
+/// A published lease.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    terms: Terms,
+    /// Which grant of an id this is: an id may be revoked and granted again.
+    grant: u64,
+    /// Its renewal is marked in the durable state.
+    marked: bool,
+    /// Its end, or that it lapses, is on its way.
+    revoking: bool,
 }
 
 /// What a keep-alive found.
@@ -57,8 +93,8 @@ pub(crate) enum Renewal {
     /// Renewed; `mark` says that a `LeaseCheckpoint` must become durable before the answer.
     Renewed { ttl: Duration, mark: bool, grant: u64 },
     /// Its time is over, but nobody has ended it yet. It is never revived (LE-04).
-    Lapsed,
-    /// There is no such lease.
+    Overdue,
+    /// There is no such lease, or it has lapsed.
     Missing,
     /// The store was closed, perhaps while it waited.
     Closed,
@@ -69,38 +105,95 @@ pub(crate) enum Renewal {
 /// What is known of a lease's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseTime {
-    pub(crate) granted: Duration,
+    pub(crate) terms: Terms,
+    /// Of a lapsed lease, of its lock delay.
     pub(crate) remaining: Duration,
     pub(crate) deadline: Duration,
 }
 
+impl Inner {
+    fn time(&self, (deadline, id): (Duration, LeaseId), now: Duration) -> Option<(LeaseId, LeaseTime)> {
+        let terms = self.leases.get(&id)?.terms;
+        Some((id, LeaseTime { terms, remaining: deadline.saturating_sub(now), deadline }))
+    }
+
+    fn is_due(&self, id: LeaseId, now: Duration) -> bool {
+        self.deadlines.get(id).is_some_and(|deadline| deadline <= now)
+    }
+
+    fn is_revoking(&self, id: LeaseId) -> bool {
+        self.leases.get(&id).is_some_and(|known| known.revoking)
+    }
+
+    fn set_revoking(&mut self, id: LeaseId, revoking: bool) {
+        if let Some(known) = self.leases.get_mut(&id) {
+            known.revoking = revoking;
+        }
+    }
+}
+
 impl Lessor {
     /// A grant was published, or a store with this lease opened: it ends at `deadline`.
-    pub(crate) fn start(&self, id: LeaseId, ttl: Duration, deadline: Duration) {
+    pub(crate) fn start(&self, id: LeaseId, terms: Terms, deadline: Duration) {
         let mut inner = self.inner.lock();
         inner.deadlines.set(id, deadline);
-        inner.ttls.insert(id, ttl);
         inner.grants_made += 1;
         let grant = inner.grants_made;
-        inner.grants.insert(id, grant);
+        inner.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
         self.changed.notify_all();
+    }
+
+    /// That a lease lapsed was published: its lock delay runs from `now`.
+    pub(crate) fn lapse(&self, id: LeaseId, now: Duration) {
+        let mut inner = self.inner.lock();
+        let Some(known) = inner.leases.get_mut(&id) else { return };
+        known.terms.standing = Standing::Lapsed;
+        (known.marked, known.revoking) = (false, false);
+        let deadline = now.saturating_add(known.terms.lock_delay);
+        inner.deadlines.set(id, deadline);
+        let listeners = inner.listeners.remove(&id);
+        self.changed.notify_all();
+        drop(inner);
+        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
     }
 
     /// A revoke was published.
     pub(crate) fn end(&self, id: LeaseId) {
         let mut inner = self.inner.lock();
         inner.deadlines.remove(id);
-        inner.ttls.remove(&id);
-        inner.grants.remove(&id);
-        inner.marked.remove(&id);
-        inner.revoking.remove(&id);
+        inner.leases.remove(&id);
+        let listeners = inner.listeners.remove(&id);
         self.changed.notify_all();
+        drop(inner);
+        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so already.
+    pub(crate) fn listen(&self, id: LeaseId, number: u64, waker: Waker) -> bool {
+        let mut inner = self.inner.lock();
+        let usable = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
+        let lives = usable && !inner.closed && !inner.poisoned;
+        if lives {
+            inner.listeners.entry(id).or_default().insert(number, waker);
+        }
+        lives
+    }
+
+    /// Takes back [`Lessor::listen`].
+    pub(crate) fn unlisten(&self, id: LeaseId, number: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(listeners) = inner.listeners.get_mut(&id) {
+            listeners.remove(&number);
+            if listeners.is_empty() {
+                inner.listeners.remove(&id);
+            }
+        }
     }
 
     /// Moves the deadline to a full time to live from `now` on. Waits if the lease is being revoked.
     pub(crate) fn renew(&self, id: LeaseId, now: impl Fn() -> Duration) -> Renewal {
         let mut inner = self.inner.lock();
-        while inner.revoking.contains(&id) && !inner.closed && !inner.poisoned {
+        while inner.is_revoking(id) && !inner.closed && !inner.poisoned {
             self.changed.wait(&mut inner);
         }
         if inner.closed {
@@ -109,40 +202,66 @@ impl Lessor {
         if inner.poisoned {
             return Renewal::Poisoned;
         }
-        let (Some(ttl), Some(grant)) = (inner.ttls.get(&id).copied(), inner.grants.get(&id).copied()) else {
+        let Some(Known { terms, grant, marked, .. }) = inner.leases.get(&id).copied() else { return Renewal::Missing };
+        if terms.standing != Standing::Alive {
             return Renewal::Missing;
-        };
-        let now = now();
-        if inner.deadlines.get(id).is_some_and(|deadline| deadline <= now) {
-            return Renewal::Lapsed;
         }
-        inner.deadlines.set(id, now.saturating_add(ttl));
-        Renewal::Renewed { ttl, mark: !inner.marked.contains(&id), grant }
+        let now = now();
+        if inner.is_due(id, now) {
+            return Renewal::Overdue;
+        }
+        inner.deadlines.set(id, now.saturating_add(terms.ttl));
+        Renewal::Renewed { ttl: terms.ttl, mark: !marked, grant }
     }
 
-    /// The mark of a renewal is durable; false if the lease has ended meanwhile.
+    /// The mark of a renewal is durable; false if the lease has ended or lapsed meanwhile.
     pub(crate) fn mark(&self, id: LeaseId, grant: u64) -> bool {
         let mut inner = self.inner.lock();
-        let lives = inner.grants.get(&id) == Some(&grant);
-        if lives {
-            inner.marked.insert(id);
+        match inner.leases.get_mut(&id) {
+            Some(known) if known.grant == grant && known.terms.standing == Standing::Alive => {
+                known.marked = true;
+                true
+            }
+            _ => false,
         }
-        lives
     }
 
     /// The leases whose deadline has passed; each is marked as revoking, and given once.
     pub(crate) fn due(&self, now: Duration) -> Vec<LeaseId> {
         let mut inner = self.inner.lock();
         let passed = inner.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, id)| id);
-        let due: Vec<LeaseId> = passed.filter(|id| !inner.revoking.contains(id)).collect();
-        inner.revoking.extend(&due);
+        let due: Vec<LeaseId> = passed.filter(|id| !inner.is_revoking(*id)).collect();
+        due.iter().for_each(|id| inner.set_revoking(*id, true));
         due
     }
 
-    /// A revoke changed nothing, or could not be ordered: the lease lives on and may expire again.
+    /// Whether a lease's deadline has passed.
+    pub(crate) fn is_due(&self, id: LeaseId, now: Duration) -> bool {
+        self.inner.lock().is_due(id, now)
+    }
+
+    /// As `due`, for one lease.
+    pub(crate) fn claim(&self, id: LeaseId, now: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        let claimed = inner.is_due(id, now) && !inner.is_revoking(id);
+        if claimed {
+            inner.set_revoking(id, true);
+        }
+        claimed
+    }
+
+    /// An expiry changed nothing, or could not be ordered: the lease lives on and may expire again.
     pub(crate) fn spare(&self, id: LeaseId) {
-        self.inner.lock().revoking.remove(&id);
+        self.inner.lock().set_revoking(id, false);
         self.changed.notify_all();
+    }
+
+    /// Waits until nobody is about to end the lease: it was ended, or spared.
+    pub(crate) fn wait_settled(&self, id: LeaseId) {
+        let mut inner = self.inner.lock();
+        while inner.is_revoking(id) && !inner.closed && !inner.poisoned {
+            self.changed.wait(&mut inner);
+        }
     }
 
     /// Waits until a deadline passes, or at most `bound`; false once there is no lease to wait for.
@@ -151,7 +270,7 @@ impl Lessor {
         if inner.closed || inner.poisoned {
             return false;
         }
-        let first = inner.deadlines.iter().find(|(_, id)| !inner.revoking.contains(id));
+        let first = inner.deadlines.iter().find(|(_, id)| !inner.is_revoking(*id));
         let Some((deadline, _)) = first else { return false };
         let wait = deadline.saturating_sub(now()).min(bound);
         if !wait.is_zero() {
@@ -168,32 +287,37 @@ impl Lessor {
         }
     }
 
+    /// What is known of a lease, lapsed or not.
     pub(crate) fn time(&self, id: LeaseId, now: Duration) -> Option<LeaseTime> {
         let inner = self.inner.lock();
         let deadline = inner.deadlines.get(id)?;
-        let granted = inner.ttls.get(&id).copied()?;
-        Some(LeaseTime { granted, remaining: deadline.saturating_sub(now), deadline })
+        inner.time((deadline, id), now).map(|(_, time)| time)
     }
 
-    /// All leases by deadline, then by id.
+    /// All leases by deadline, then by id, lapsed ones too.
     pub(crate) fn list(&self, now: Duration) -> Vec<(LeaseId, LeaseTime)> {
         let inner = self.inner.lock();
-        let time = |(deadline, id): (Duration, LeaseId)| {
-            let granted = inner.ttls.get(&id).copied().unwrap_or_default();
-            (id, LeaseTime { granted, remaining: deadline.saturating_sub(now), deadline })
-        };
-        inner.deadlines.iter().map(time).collect()
+        inner.deadlines.iter().filter_map(|entry| inner.time(entry, now)).collect()
     }
 
     /// Lets go of everyone who waits for an end that will not be published.
     pub(crate) fn poison(&self) {
-        self.inner.lock().poisoned = true;
-        self.changed.notify_all();
+        self.stop(|inner| inner.poisoned = true);
     }
 
     pub(crate) fn close(&self) {
-        self.inner.lock().closed = true;
+        self.stop(|inner| inner.closed = true);
+    }
+
+    /// Wakes everybody.
+    fn stop(&self, set: impl FnOnce(&mut Inner)) {
+        let listeners = {
+            let mut inner = self.inner.lock();
+            set(&mut inner);
+            std::mem::take(&mut inner.listeners)
+        };
         self.changed.notify_all();
+        listeners.into_values().flatten().for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -214,10 +338,14 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
+    fn terms(ttl: Duration) -> Terms {
+        Terms { ttl, lock_delay: Duration::ZERO, standing: Standing::Alive }
+    }
+
     #[test]
     fn a_lease_is_due_once_and_a_spared_one_again() {
         let lessor = Lessor::default();
-        lessor.start(LeaseId::new(1), S, 5 * S);
+        lessor.start(LeaseId::new(1), terms(S), 5 * S);
         assert!(lessor.due(4 * S).is_empty());
         assert_eq!(lessor.due(5 * S), [LeaseId::new(1)]);
         assert!(lessor.due(6 * S).is_empty());
@@ -231,7 +359,7 @@ mod tests {
     fn the_first_renewal_asks_for_a_mark() {
         let lessor = Lessor::default();
         let id = LeaseId::new(1);
-        lessor.start(id, 3 * S, 3 * S);
+        lessor.start(id, terms(3 * S), 3 * S);
         assert_eq!(lessor.renew(id, || S), Renewal::Renewed { ttl: 3 * S, mark: true, grant: 1 });
         assert!(!lessor.mark(id, 0) && lessor.mark(id, 1));
         assert_eq!(lessor.renew(id, || 2 * S), Renewal::Renewed { ttl: 3 * S, mark: false, grant: 1 });
@@ -245,15 +373,29 @@ mod tests {
     fn a_mark_is_of_one_grant() {
         let lessor = Lessor::default();
         let id = LeaseId::new(1);
-        lessor.start(id, 3 * S, 3 * S);
+        lessor.start(id, terms(3 * S), 3 * S);
         let Renewal::Renewed { grant: old, .. } = lessor.renew(id, || S) else { panic!("it lives") };
         lessor.end(id);
         assert!(!lessor.mark(id, old));
-        lessor.start(id, 5 * S, 6 * S);
+        lessor.start(id, terms(5 * S), 6 * S);
         assert!(!lessor.mark(id, old));
         let Renewal::Renewed { ttl, mark, grant } = lessor.renew(id, || 2 * S) else { panic!("it lives") };
         assert!(mark && grant != old && ttl == 5 * S);
         assert!(lessor.mark(id, grant));
+    }
+
+    #[test]
+    fn a_lapsed_lease_is_due_once_its_delay_is_over() {
+        let lessor = Lessor::default();
+        let id = LeaseId::new(1);
+        lessor.start(id, Terms { lock_delay: 4 * S, ..terms(3 * S) }, 3 * S);
+        let Renewal::Renewed { grant, .. } = lessor.renew(id, || S) else { panic!("it lives") };
+        assert_eq!(lessor.due(4 * S), [id]);
+        lessor.lapse(id, 5 * S);
+        assert_eq!(lessor.renew(id, || 5 * S), Renewal::Missing);
+        assert!(!lessor.mark(id, grant));
+        assert!(lessor.due(8 * S).is_empty());
+        assert!(lessor.claim(id, 9 * S) && !lessor.claim(id, 9 * S));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What requests are answered with.
 
 use crate::kv::{KeyValue, Revision};
+use crate::op::{GrantResponse, RevokeResponse};
 
 /// The answer to a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,4 +63,8 @@ pub enum OpResponse {
     Range(RangeResponse),
     /// Of a nested txn.
     Txn(TxnResponse),
+    /// Of a grant.
+    Grant(GrantResponse),
+    /// Of a revoke.
+    Revoke(RevokeResponse),
 }

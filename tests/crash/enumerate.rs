@@ -54,7 +54,7 @@ fn every_crash_leaves_what_was_acknowledged() {
 }
 
 /// So many images come to every site and every situation.
-const ENOUGH_FOR_ALL: usize = 50_000;
+const ENOUGH_FOR_ALL: usize = 200_000;
 
 impl Tally {
     fn add_sites(&self, hit: &BTreeMap<IoSite, u64>) {
@@ -93,6 +93,8 @@ impl Tally {
             called(IoSite::Cleanup),
             recovered.leases().len() < state.model.leases().len(),
             recovered.leases().iter().any(|lease| state.renewed.contains(&lease.id)),
+            state.model.leases_lapsed() > 0 && recovered.leases_lapsed() > 0,
+            recovered.leases_lapsed() > state.model.leases_lapsed(),
             in_flight && recovery.state > 0,
             in_flight && recovery.state == 0,
         ];
@@ -117,13 +119,15 @@ const PLACES: [&str; 7] = [
     "a crash at the closing frame",
     "a crash while the store is created",
 ];
-const RECOVERIES: [&str; 8] = [
+const RECOVERIES: [&str; 10] = [
     "a torn tail at recovery",
     "a flush during recovery",
     "unproven frames at recovery",
     "files that the catalog does not name",
     "a lease that is due at recovery",
     "a renewed lease at recovery",
+    "a lock delay that goes on",
+    "a lease that lapses at recovery",
     "a write in flight that survived",
     "a write in flight that did not",
 ];

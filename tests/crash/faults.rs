@@ -17,7 +17,7 @@ use etclite::sabotage::{Bug, plant};
 use etclite::{Db, Error, Health, Watch};
 
 use super::budget::{Progress, number, over_seeds};
-use super::reference::{Blob, DeleteOp, Op, PutOp, Span, TxnItem, TxnOp};
+use super::reference::{Blob, DeleteOp, GrantOp, Op, PutOp, Span, TokenOp, TxnItem, TxnOp};
 use super::verify::{Closely, Expected, check, clock_at, compare, message, recover, write_on};
 use super::workload::{Runner, State, Step, millis, new_machine, open_store, pull_the_plug, steps};
 
@@ -73,12 +73,29 @@ struct Case {
 
 const PLAIN: Case = Case { name: "", before: |_| Vec::new(), step: |_| Step::Flush, killed: false, copy: false };
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 27] = [
     Case { name: "put", step: |_| put("b", 300, 0), ..PLAIN },
     Case { name: "small put", step: |_| put("ba", 2, 0), ..PLAIN },
     Case { name: "put that rolls", before: |_| vec![put("c", 3500, 0)], step: |_| put("c", 3400, 0), ..PLAIN },
     Case { name: "txn", step: |_| txn(), ..PLAIN },
+    Case { name: "fenced txn", before: |_| leased(), step: fenced, ..PLAIN },
+    Case { name: "txn of leases", before: |_| leased(), step: |_| txn_of_leases(), ..PLAIN },
+    Case { name: "lapse", before: |_| delayed(), step: |_| Step::Op(Op::Advance { ms: 900_000 }), ..PLAIN },
+    Case {
+        name: "end of a lock delay",
+        before: |_| lapsed(),
+        step: |_| Step::Op(Op::Advance { ms: 900_000 }),
+        ..PLAIN
+    },
     Case { name: "delete range", before: |_| vec![put("a", 9, 0)], step: |_| delete_all(), ..PLAIN },
+    Case { name: "put with an id", step: |_| once(70), ..PLAIN },
+    Case { name: "flush with ids", before: |_| vec![once(70)], step: |_| Step::Flush, ..PLAIN },
+    Case {
+        name: "flush that makes one state file",
+        before: |_| (70..77).flat_map(|id| [once(id), Step::Flush]).chain([once(77)]).collect(),
+        step: |_| Step::Flush,
+        ..PLAIN
+    },
     Case { name: "grant", step: |_| grant(9), ..PLAIN },
     Case { name: "revoke", before: |_| leased(), step: |_| Step::Op(Op::Revoke(8)), ..PLAIN },
     Case { name: "keep alive", before: |_| leased(), step: |_| Step::Op(Op::KeepAlive(8)), ..PLAIN },
@@ -110,12 +127,43 @@ fn put(key: &str, len: usize, lease: i64) -> Step {
     Step::Op(Op::Put(PutOp { key: key.into(), value: Blob(vec![b'x'; len]), lease, ..PutOp::default() }))
 }
 
+fn once(id: u128) -> Step {
+    let Step::Op(op) = put("once", 30, 0) else { unreachable!() };
+    Step::Op(Op::Once { id, since: None, op: Box::new(op) })
+}
+
 fn grant(id: i64) -> Step {
-    Step::Op(Op::Grant { id, ttl: Duration::from_secs(60) })
+    Step::Op(Op::Grant(GrantOp { id, ttl: Duration::from_secs(60), delay_ms: 0 }))
 }
 
 fn leased() -> Vec<Step> {
     vec![grant(8), put("leased", 20, 8), put("aa", 200, 8)]
+}
+
+fn delayed() -> Vec<Step> {
+    let grant = GrantOp { id: 8, ttl: Duration::from_secs(60), delay_ms: 5_000 };
+    vec![Step::Op(Op::Grant(grant)), put("leased", 20, 8), put("aa", 200, 8)]
+}
+
+fn lapsed() -> Vec<Step> {
+    delayed().into_iter().chain([Step::Op(Op::Advance { ms: 900_000 })]).collect()
+}
+
+/// A write on behalf of the holder of the lock `leased`, which it releases.
+fn fenced(runner: &Runner) -> Step {
+    let create = runner.state.model.state(u64::MAX)[&b"leased"[..]].create;
+    let fences = vec![TokenOp { key: "leased".into(), create, lease: 8 }];
+    let Step::Op(Op::Put(write)) = put("t1", 500, 0) else { unreachable!() };
+    let span = Span { key: "leased".into(), end: Blob::default() };
+    let release = TxnItem::Delete(DeleteOp { span, prev_kv: false });
+    Step::Op(Op::Txn(TxnOp { fences, then: vec![TxnItem::Put(write), release], ..TxnOp::default() }))
+}
+
+fn txn_of_leases() -> Step {
+    let grant = GrantOp { id: 9, ttl: Duration::from_secs(60), delay_ms: 5_000 };
+    let Step::Op(Op::Put(write)) = put("t1", 500, 9) else { unreachable!() };
+    let then = vec![TxnItem::Grant(grant), TxnItem::Put(write), TxnItem::Revoke(8)];
+    Step::Op(Op::Txn(TxnOp { then, ..TxnOp::default() }))
 }
 
 fn due(runner: &Runner) -> Vec<Step> {

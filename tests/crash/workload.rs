@@ -9,9 +9,10 @@ use etclite::io::{Clock, Disk, IoSite, Now};
 use etclite::testing::{Knobs, backup_to, expire, merge_all, open_on, with_knobs};
 use etclite::{Db, Error, LeaseId, Options};
 
+use super::db::model_options;
 use super::generate::{Profile, sequence};
-use super::reference::{Model, Op, TxnItem};
-use super::translate::{delete, put_options, txn};
+use super::reference::{Answer, Model, Op, TxnAnswer, TxnItem, TxnOp};
+use super::translate::{delete, grant, once, put_options, txn};
 
 /// One thing that a workload does.
 #[derive(Clone, Debug)]
@@ -48,6 +49,26 @@ impl State {
         let mut model = self.model.clone();
         model.recover(millis(now.saturating_sub(self.at)), &self.renewed);
         model
+    }
+}
+
+impl State {
+    /// Of a lease that has lapsed all is known again.
+    fn forget_renewals(&mut self) {
+        let model = &self.model;
+        self.renewed.retain(|id| !model.has_lapsed(*id));
+    }
+
+    /// An id that a txn ended and granted again is another lease.
+    fn forget_granted(&mut self, txn: &TxnOp, answer: &TxnAnswer) {
+        let items = if answer.succeeded { &txn.then } else { &txn.or_else };
+        for (item, answer) in items.iter().zip(&answer.answers) {
+            match (item, answer) {
+                (TxnItem::Grant(grant), _) => drop(self.renewed.remove(&grant.id)),
+                (TxnItem::Txn(nested), Answer::Txn(answer)) => self.forget_granted(nested, answer),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -120,7 +141,7 @@ pub(crate) fn knobs(seed: u64) -> Knobs {
 /// The steps that a seed stands for.
 pub(crate) fn steps(seed: u64) -> Vec<Step> {
     let mut draws = SplitMix64::new(seed).split("steps");
-    let profile = Profile { time: true, reopen: true, watchers: false, watch_filters: false, hashes: false };
+    let profile = Profile { time: true, reopen: true, watchers: false, watch_filters: false, hashes: false, ids: true };
     let length = 10 + draws.index(16);
     let changes = |op: &Op| !matches!(op, Op::Range(_) | Op::TimeToLive(_) | Op::Leases);
     let ops = sequence(seed, 4 * length, &profile).into_iter().filter(changes).take(length);
@@ -146,6 +167,10 @@ pub(crate) fn steps(seed: u64) -> Vec<Step> {
 /// Makes some values long, so that frames span sectors, segments roll and memtables fill.
 fn pad(op: &mut Op, draws: &mut SplitMix64) {
     let len = [0, 0, 100, 400, 900, 1700][draws.index(6)];
+    pad_to(op, len);
+}
+
+fn pad_to(op: &mut Op, len: usize) {
     let longer = |value: &mut Vec<u8>| {
         if !value.is_empty() {
             value.resize(len.max(value.len()), b'.');
@@ -160,6 +185,8 @@ fn pad(op: &mut Op, draws: &mut SplitMix64) {
                 }
             }
         }
+        // A repetition is the same request again.
+        Op::Once { id, op, .. } => pad_to(op, [0, 100, 700][usize::try_from(*id % 3).unwrap()]),
         _ => {}
     }
 }
@@ -178,7 +205,7 @@ pub(crate) fn open_store(disk: &SimDisk, clock: &SimClock, knobs: Knobs) -> etcl
 
 /// Opens the store with other options.
 pub(crate) fn open_with(disk: &SimDisk, clock: &SimClock, knobs: Knobs, options: Options) -> etclite::Result<Db> {
-    open_on(Arc::new(disk.clone()), Arc::new(clock.clone()), with_knobs(options, knobs))
+    open_on(Arc::new(disk.clone()), Arc::new(clock.clone()), with_knobs(model_options(options), knobs))
 }
 
 /// Does the workload of a seed. `prepare` may sabotage the disk first.
@@ -272,25 +299,25 @@ impl Runner {
 
     /// What a step may have done in part.
     pub(crate) fn between(&self, step: &Step) -> Vec<State> {
+        let now = self.machine.clock.now().wall;
         let mut state = self.state.clone();
-        let due: Vec<i64> = match step {
-            // Each lease ends in a revision of its own.
+        // Each lease ends, or lapses, by a command of its own.
+        match step {
             Step::Op(Op::Advance { ms }) => {
-                let leases = state.model.leases().into_iter();
-                leases.filter(|lease| lease.remaining_ms <= *ms).map(|lease| lease.id).collect()
+                state.model.pass(*ms);
+                state.at = now + Duration::from_millis(*ms);
             }
             Step::Open => {
-                let recovered = state.recovered(self.machine.clock.now().wall);
-                let leases = state.model.leases().into_iter().map(|lease| lease.id);
-                leases.filter(|id| !recovered.lease_exists(*id)).collect()
+                state.model.open(millis(now.saturating_sub(state.at)), &state.renewed);
+                (state.renewed, state.at) = (BTreeSet::new(), now);
             }
             // Closing stores what is left of each lease before it does anything else.
             Step::Close => return vec![State { renewed: BTreeSet::new(), ..state }],
-            _ => Vec::new(),
-        };
+            _ => return Vec::new(),
+        }
         let mut states = Vec::new();
-        for id in due {
-            state.model.revoke(id).expect("it is listed");
+        while state.model.expire_next() {
+            state.forget_renewals();
             states.push(state.clone());
         }
         states
@@ -331,12 +358,18 @@ impl Runner {
             Step::Op(op) => {
                 let answer = self.state.model.apply(op);
                 self.state.at = now;
-                match op {
-                    Op::Grant { id, .. } if answer.is_ok() => drop(self.state.renewed.remove(id)),
-                    Op::KeepAlive(id) if answer.is_ok() => drop(self.state.renewed.insert(*id)),
+                self.state.forget_renewals();
+                let (op, answer) = match (op, &answer) {
+                    (Op::Once { op, .. }, Ok(Answer::Once { replayed: false, answer })) => (&**op, Some(&**answer)),
+                    _ => (op, answer.as_ref().ok()),
+                };
+                match (op, answer) {
+                    (Op::Grant(grant), Some(_)) => drop(self.state.renewed.remove(&grant.id)),
+                    (Op::Txn(txn), Some(Answer::Txn(answer))) => self.state.forget_granted(txn, answer),
+                    (Op::KeepAlive(id), Some(_)) => drop(self.state.renewed.insert(*id)),
                     _ => {}
                 }
-                answer.is_ok()
+                answer.is_some()
             }
             Step::Open => {
                 self.state = State { model: self.state.recovered(now), renewed: BTreeSet::new(), at: now };
@@ -358,9 +391,10 @@ fn execute(db: &Db, op: &Op) -> etclite::Result<()> {
         Op::Delete(op) => db.delete_with(delete(op)).map(drop),
         Op::Txn(op) => db.execute(txn(op)).map(drop),
         Op::Compact(revision) => db.compact(*revision).map(drop),
-        Op::Grant { id, ttl } => db.grant_with_id(LeaseId::new(*id), *ttl).map(drop),
+        Op::Grant(op) => db.grant_with(grant(op)).map(drop),
         Op::Revoke(id) => db.lease(LeaseId::new(*id)).revoke().map(drop),
         Op::KeepAlive(id) => db.lease(LeaseId::new(*id)).keep_alive().map(drop),
+        Op::Once { id, since, op } => once(db, *id, *since, op).map(drop),
         other => unreachable!("no workload does {other:?}"),
     }
 }

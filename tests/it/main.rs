@@ -6,18 +6,25 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod co_election;
+mod co_mutex;
+mod co_session;
 mod compaction;
 mod concurrency;
 mod embedding;
 mod errors;
+mod fence;
 mod files;
 mod gate;
 mod histories;
 mod in_memory;
 mod iteration;
+mod lapse;
 mod lease;
 mod lease_random;
 mod limits;
+mod once;
+mod once_crash;
 mod put_delete;
 mod range;
 mod recovery;
@@ -29,5 +36,6 @@ mod snapshot;
 mod support;
 mod threads;
 mod txn;
+mod txn_lease;
 mod watch;
 mod watch_random;

@@ -4,10 +4,10 @@
 //! still between operations, or remaining times cannot be compared.
 
 use super::harness::Target;
-use super::reference::{Answer, Blob, Failure, LeaseInfo, Op, RangeOp, WatchOp};
-use super::translate::{delete, delete_answer, event, failure, key_range, put_answer, put_options, range};
-use super::translate::{range_answer, txn, txn_answer};
-use etclite::{Db, LeaseId, LeaseStatus, Revision, Watch};
+use super::reference::{Answer, Blob, Failure, LeaseInfo, OPERATION_IDS_AGE, OPERATION_IDS_MAX, Op, RangeOp, WatchOp};
+use super::translate::{delete, delete_answer, event, failure, key_range, once, put_answer, put_options, range};
+use super::translate::{grant, range_answer, txn, txn_answer};
+use etclite::{Db, LeaseId, LeaseStatus, Options, Revision, Watch};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,6 +17,13 @@ pub(crate) trait Host {
     fn open(&mut self) -> Db;
     /// Moves the clock on. With a store, returns once it has ended every lease whose deadline has come.
     fn advance(&mut self, ms: u64, db: Option<&Db>);
+}
+
+/// The options that the model knows of.
+pub(crate) fn model_options(options: Options) -> Options {
+    let options = options.operation_ids_max(OPERATION_IDS_MAX).operation_ids_age(OPERATION_IDS_AGE);
+    // The model keeps every answer whole.
+    options.operation_result_bytes_max(1 << 20)
 }
 
 /// A store on a host, with its open watchers by slot.
@@ -111,8 +118,8 @@ impl<H: Host> DbTarget<H> {
             Op::Txn(op) => Answer::Txn(txn_answer(&self.db.execute(txn(op))?)),
             Op::Compact(revision) => Answer::Revision(self.db.compact(Revision::new(*revision))?.revision.get()),
             Op::Hash(revision) => Answer::Hash(Some(self.db.hash(Revision::new(*revision))?.hash.into())),
-            Op::Grant { id, ttl } => {
-                let lease = self.db.grant_with_id(LeaseId::new(*id), *ttl)?;
+            Op::Grant(op) => {
+                let lease = self.db.grant_with(grant(op))?;
                 let status = lease.time_to_live()?.expect("a lease just granted, on a clock that stands still");
                 Answer::Millis(millis(status.granted))
             }
@@ -128,6 +135,11 @@ impl<H: Host> DbTarget<H> {
                 Answer::Done
             }
             Op::Reopen { elapsed_ms, renewed } => self.reopen(*elapsed_ms, *renewed)?,
+            Op::Once { id, since, op } => {
+                let (replayed, answer) = once(&self.db, *id, *since, op)?;
+                Answer::Once { replayed, answer: Box::new(answer) }
+            }
+            Op::Remembered => Answer::Ids(etclite::testing::remembered(&self.db)),
         })
     }
 }

@@ -7,7 +7,8 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Blob, CompareOp, DeleteOp, Model, Op, Operand, PutOp, RangeOp, Relation, SortBy, Span, TxnItem, TxnOp, WatchOp,
+    Blob, CompareOp, DeleteOp, GrantOp, Model, Op, Operand, PutOp, RangeOp, Relation, SortBy, Span, TokenOp, TxnItem,
+    TxnOp, WatchOp,
 };
 use std::time::Duration;
 
@@ -42,12 +43,14 @@ pub(crate) struct Profile {
     pub(crate) watch_filters: bool,
     /// Hashes of revisions.
     pub(crate) hashes: bool,
+    /// Writes with an operation id, and repetitions of them.
+    pub(crate) ids: bool,
 }
 
 impl Profile {
     /// Everything there is.
     pub(crate) const ALL: Profile =
-        Profile { time: true, reopen: true, watchers: true, watch_filters: true, hashes: true };
+        Profile { time: true, reopen: true, watchers: true, watch_filters: true, hashes: true, ids: true };
 }
 
 /// One source of choices: a seeded generator (SplitMix64, Steele et al. 2014), or given bytes and then zeros.
@@ -122,11 +125,36 @@ pub(crate) const KEYS: [&[u8]; 14] = [
 const VALUES: [&str; 5] = ["", "v1", "v2", "v10", "\0"];
 const LEASES: [i64; 4] = [1, 2, 3, -7];
 const TTLS_MICROS: [u64; 8] = [0, 1, 1_000, 1_001, 5_000, 20_000, 60_000, 250_000];
+/// Lock delays: mostly none.
+const DELAYS_MS: [u64; 6] = [0, 0, 0, 1, 5, 40];
 const STEPS_MS: [u64; 6] = [0, 1, 2, 5, 20, 100];
 const WATCHERS: u64 = 3;
+const OPERATIONS: u64 = 9;
 const NESTING_MAX: u32 = 3;
 
 fn operation(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
+    let op = plain(draws, profile, model);
+    if profile.ids && draws.chance(20) { once(draws, model, op) } else { op }
+}
+
+/// A write under an id, or one that was sent before.
+fn once(draws: &mut Draws<'_>, model: &Model, op: Op) -> Op {
+    let since = if draws.chance(50) { None } else { Some(revision(draws, model)) };
+    let known: Vec<(u128, Op)> = model.remembered().iter().map(|known| (known.id, known.op.clone())).collect();
+    if !known.is_empty() && draws.chance(50) {
+        let (id, op) = draws.pick(&known);
+        return Op::Once { id, since, op: Box::new(op) };
+    }
+    let id = u128::from(1 + draws.below(OPERATIONS));
+    match op {
+        Op::Put(_) | Op::Delete(_) | Op::Txn(_) | Op::Grant { .. } | Op::Revoke(_) => {
+            Op::Once { id, since, op: Box::new(op) }
+        }
+        other => other,
+    }
+}
+
+fn plain(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
     match draws.below(100) {
         0..22 => Op::Put(put(draws, model)),
         22..32 => Op::Delete(delete(draws)),
@@ -134,7 +162,7 @@ fn operation(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
         46..66 => Op::Txn(txn(draws, model, 0)),
         66..71 => Op::Compact(revision(draws, model)),
         71..73 if profile.hashes => Op::Hash(revision(draws, model)),
-        73..80 => grant(draws),
+        73..80 => Op::Grant(grant(draws)),
         80..83 => Op::Revoke(lease(draws)),
         83..85 => Op::KeepAlive(lease(draws)),
         85..86 => Op::TimeToLive(lease(draws)),
@@ -188,8 +216,10 @@ fn range(draws: &mut Draws<'_>, model: &Model) -> RangeOp {
 
 fn txn(draws: &mut Draws<'_>, model: &Model, depth: u32) -> TxnOp {
     let compares = (0..draws.pick(&[0, 1, 1, 2])).map(|_| compare(draws, model)).collect();
+    let fences = if depth == 0 { draws.pick(&[0, 0, 0, 0, 0, 1, 1, 2]) } else { 0 };
+    let fences = (0..fences).map(|_| token(draws, model)).collect();
     let mut branch = |counts: &[u32]| (0..draws.pick(counts)).map(|_| item(draws, model, depth)).collect();
-    TxnOp { compares, then: branch(&[0, 1, 2, 2, 3]), or_else: branch(&[0, 0, 1, 2]) }
+    TxnOp { fences, compares, then: branch(&[0, 1, 2, 2, 3]), or_else: branch(&[0, 0, 1, 2]) }
 }
 
 fn item(draws: &mut Draws<'_>, model: &Model, depth: u32) -> TxnItem {
@@ -197,7 +227,9 @@ fn item(draws: &mut Draws<'_>, model: &Model, depth: u32) -> TxnItem {
         0..7 => TxnItem::Put(put(draws, model)),
         7..11 => TxnItem::Delete(delete(draws)),
         11..13 => from_key_delete(draws),
-        13..17 if depth < NESTING_MAX => TxnItem::Txn(txn(draws, model, depth + 1)),
+        13..16 if depth < NESTING_MAX => TxnItem::Txn(txn(draws, model, depth + 1)),
+        16 => TxnItem::Grant(grant(draws)),
+        17 => TxnItem::Revoke(lease_in_use(draws, model)),
         _ => {
             let mut range = range(draws, model);
             // A bad revision fails the whole txn; too many of them and nothing else is ever seen.
@@ -217,6 +249,9 @@ fn from_key_delete(draws: &mut Draws<'_>) -> TxnItem {
 
 fn compare(draws: &mut Draws<'_>, model: &Model) -> CompareOp {
     let number = i64::try_from(revision(draws, model)).expect("revisions of a short sequence are small");
+    if draws.chance(20) {
+        return lease_compare(draws, model);
+    }
     let operand = match draws.below(6) {
         0 => Operand::Version(draws.pick(&[-1, 0, 0, 1, 2, 3])),
         1 => Operand::Create(number),
@@ -229,13 +264,46 @@ fn compare(draws: &mut Draws<'_>, model: &Model) -> CompareOp {
     CompareOp { span: span(draws), operand, relation }
 }
 
-fn grant(draws: &mut Draws<'_>) -> Op {
+/// A compare that asks for a lease.
+fn lease_compare(draws: &mut Draws<'_>, model: &Model) -> CompareOp {
+    let relation = Relation::Equal;
+    if draws.chance(50) {
+        let operand = Operand::Alive(if draws.chance(5) { 0 } else { lease(draws) });
+        return CompareOp { span: Span::default(), operand, relation };
+    }
+    let TokenOp { key, create, lease } = token(draws, model);
+    CompareOp { span: Span { key, end: Blob::default() }, operand: Operand::Held { create, lease }, relation }
+}
+
+/// The token of a key that has a lease, if there is one: mostly as it is, else a little wrong.
+fn token(draws: &mut Draws<'_>, model: &Model) -> TokenOp {
+    let state = model.state(model.revision());
+    let locks: Vec<TokenOp> = state
+        .values()
+        .filter(|kv| kv.lease != 0)
+        .map(|kv| TokenOp { key: kv.key.clone(), create: kv.create, lease: kv.lease })
+        .collect();
+    if locks.is_empty() {
+        return TokenOp { key: key(draws), create: revision(draws, model), lease: lease(draws) };
+    }
+    let mut token = draws.pick(&locks);
+    match draws.below(12) {
+        0 => token.key = key(draws),
+        1 => token.create = revision(draws, model),
+        2 => token.lease = if draws.chance(20) { 0 } else { lease(draws) },
+        _ => {}
+    }
+    token
+}
+
+fn grant(draws: &mut Draws<'_>) -> GrantOp {
     let ttl = match draws.below(40) {
         0 => Duration::from_secs(9_000_000_000),
         1 => Duration::new(9_000_000_000, 1),
         _ => Duration::from_micros(draws.pick(&TTLS_MICROS)),
     };
-    Op::Grant { id: draws.pick(&LEASES), ttl }
+    let delay_ms = if draws.below(40) == 0 { 60_001 } else { draws.pick(&DELAYS_MS) };
+    GrantOp { id: draws.pick(&LEASES), ttl, delay_ms }
 }
 
 fn watch(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> WatchOp {

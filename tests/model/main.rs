@@ -13,6 +13,7 @@ mod generate;
 mod harness;
 mod properties;
 mod reference;
+mod rows_fence;
 mod rows_kv;
 mod rows_lease;
 mod rows_txn;

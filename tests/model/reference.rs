@@ -10,9 +10,12 @@
 
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
+#[path = "remembered.rs"]
+mod remembered;
 #[path = "vocabulary.rs"]
 mod vocabulary;
 
+pub(crate) use remembered::{OPERATION_IDS_AGE, OPERATION_IDS_MAX, Remembered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 pub(crate) use vocabulary::*;
@@ -27,6 +30,9 @@ pub(crate) struct Model {
     compacted: Option<u64>,
     leases: BTreeMap<i64, Lease>,
     watchers: BTreeMap<u8, Watcher>,
+    /// The operations with an id, oldest first, and the highest revision of one that was forgotten.
+    remembered: Vec<Remembered>,
+    forgotten: u64,
     now_ms: u64,
     /// The budget of TX-08; unlimited by default (CH-04).
     max_txn_ops: usize,
@@ -35,7 +41,10 @@ pub(crate) struct Model {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lease {
     ttl_ms: u64,
+    /// When it ends; once it has lapsed, when its keys go.
     deadline_ms: u64,
+    delay_ms: u64,
+    lapsed: bool,
 }
 
 /// A watcher has seen everything below `next`.
@@ -56,6 +65,8 @@ impl Model {
             compacted: None,
             leases: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            remembered: Vec::new(),
+            forgotten: 0,
             now_ms: 0,
             max_txn_ops: usize::MAX,
         }
@@ -79,8 +90,21 @@ impl Model {
         &self.changes
     }
 
+    /// Whether a lease is there, if only because its keys still are.
     pub(crate) fn lease_exists(&self, id: i64) -> bool {
         self.leases.contains_key(&id)
+    }
+
+    pub(crate) fn has_lapsed(&self, id: i64) -> bool {
+        self.leases.get(&id).is_some_and(|lease| lease.lapsed)
+    }
+
+    pub(crate) fn leases_lapsed(&self) -> usize {
+        self.leases.values().filter(|lease| lease.lapsed).count()
+    }
+
+    fn is_usable(&self, id: i64) -> bool {
+        self.lease_exists(id) && !self.has_lapsed(id)
     }
 
     /// The live keys at a revision, or with `u64::MAX` those of the running txn.
@@ -107,11 +131,13 @@ impl Model {
                 self.check_revision(*revision)?;
                 Answer::Hash(None)
             }
-            Op::Grant { id, ttl } => Answer::Millis(self.grant(*id, *ttl)?),
+            Op::Grant(grant) => Answer::Millis(self.grant_with(grant)?),
             Op::Revoke(id) => Answer::Revision(self.revoke(*id)?),
             Op::KeepAlive(id) => Answer::Millis(self.keep_alive(*id)?),
             Op::TimeToLive(id) => Answer::TimeToLive(self.time_to_live(*id)),
             Op::Leases => Answer::Leases(self.leases()),
+            Op::Once { id, since, op } => self.once(*id, *since, op)?,
+            Op::Remembered => Answer::Ids(self.remembered.iter().map(|known| (known.id, known.revision)).collect()),
             Op::Watch { slot, watch } => {
                 self.watch(*slot, watch)?;
                 Answer::Done
@@ -172,7 +198,7 @@ impl Model {
 
     /// What etcd checks before it writes: the lease first, then the missing key (PD-08).
     fn check_put(&self, put: &PutOp) -> Result<(), Failure> {
-        if put.lease != 0 && !self.leases.contains_key(&put.lease) {
+        if put.lease != 0 && !self.is_usable(put.lease) {
             return Err(Failure::LeaseNotFound);
         }
         let needs_key = put.ignore_value || put.ignore_lease;
@@ -258,20 +284,40 @@ impl Model {
         txn.check_shape(self.max_txn_ops)?;
         check_duplicates(&txn.then)?;
         check_duplicates(&txn.or_else)?;
-        self.check_txn(txn)?;
+        if !txn.fences.iter().all(|token| self.is_held(token)) {
+            return Err(Failure::SessionExpired);
+        }
         let before = self.clone();
-        let mut answer = self.write(|model| model.run_txn(txn, &before))?;
-        answer.revision = self.revision;
-        Ok(answer)
+        before.check_txn(txn, &mut before.clone())?;
+        let answer = self.write(|model| model.run_txn(txn, &before));
+        if answer.is_err() {
+            self.leases = before.leases;
+        }
+        answer.map(|answer| TxnAnswer { revision: self.revision, ..answer })
     }
 
-    fn check_txn(&self, txn: &TxnOp) -> Result<(), Failure> {
+    /// Whether a token holds. The model's time stands still while it is asked: no lease is past its deadline.
+    fn is_held(&self, token: &TokenOp) -> bool {
+        let state = self.state(u64::MAX);
+        let lock = state.get(&*token.key).filter(|kv| kv.create == token.create && kv.lease == token.lease);
+        lock.is_some() && self.is_usable(token.lease)
+    }
+
+    /// `leased` is the store as it was, but with the leases that earlier operations granted and without those that they
+    /// ended: of leases, and of nothing else, these count.
+    fn check_txn(&self, txn: &TxnOp, leased: &mut Model) -> Result<(), Failure> {
         for item in self.branch(txn) {
             match item {
-                TxnItem::Put(put) => self.check_put(put)?,
+                TxnItem::Put(put) => leased.check_put(put)?,
                 TxnItem::Range(range) => self.check_revision(range.revision)?,
                 TxnItem::Delete(_) => {}
-                TxnItem::Txn(nested) => self.check_txn(nested)?,
+                TxnItem::Txn(nested) => self.check_txn(nested, leased)?,
+                TxnItem::Grant(grant) => {
+                    leased.grant_with(grant)?;
+                }
+                TxnItem::Revoke(id) => {
+                    leased.leases.remove(id).ok_or(Failure::LeaseNotFound)?;
+                }
             }
         }
         Ok(())
@@ -290,6 +336,11 @@ impl Model {
                 TxnItem::Range(range) => Answer::Range(self.run_range(range)),
                 TxnItem::Delete(delete) => Answer::Delete(self.run_delete(delete)),
                 TxnItem::Txn(nested) => Answer::Txn(self.run_txn(nested, before)?),
+                TxnItem::Grant(grant) => Answer::Granted(self.grant_with(grant)?),
+                TxnItem::Revoke(id) => {
+                    let deleted = self.end(*id)?;
+                    Answer::Revoked { revision: self.seen(), deleted }
+                }
             });
         }
         // The caller sets the outermost revision; that of a nested answer is 0 (TX-07).
@@ -299,6 +350,14 @@ impl Model {
     fn holds(&self, compares: &[CompareOp]) -> bool {
         let state = self.state(u64::MAX);
         compares.iter().all(|compare| {
+            match &compare.operand {
+                Operand::Alive(id) => return self.is_usable(*id),
+                Operand::Held { create, lease } => {
+                    let key = compare.span.key.clone();
+                    return self.is_held(&TokenOp { key, create: *create, lease: *lease });
+                }
+                _ => {}
+            }
             let mut kvs = state.values().filter(|kv| compare.span.contains(&kv.key)).peekable();
             match kvs.peek() {
                 Some(_) => kvs.all(|kv| compare.holds(kv)),
@@ -397,38 +456,44 @@ impl Model {
 
     // Leases.
 
-    /// Returns the granted TTL: whole milliseconds, rounded up, at least one (CH-03).
+    /// Returns the granted TTL. Without a lock delay.
     pub(crate) fn grant(&mut self, id: i64, ttl: Duration) -> Result<u64, Failure> {
-        let ttl_ms = u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1);
-        if ttl_ms > 9_000_000_000_000 {
-            return Err(Failure::TooLarge);
-        }
-        if self.leases.contains_key(&id) {
+        self.grant_with(&GrantOp { id, ttl, delay_ms: 0 })
+    }
+
+    pub(crate) fn grant_with(&mut self, grant: &GrantOp) -> Result<u64, Failure> {
+        grant.check_shape()?;
+        if self.leases.contains_key(&grant.id) {
             return Err(Failure::LeaseExists);
         }
-        self.leases.insert(id, Lease { ttl_ms, deadline_ms: self.now_ms + ttl_ms });
+        let ttl_ms = grant.ttl_ms();
+        let lease = Lease { ttl_ms, deadline_ms: self.now_ms + ttl_ms, delay_ms: grant.delay_ms, lapsed: false };
+        self.leases.insert(grant.id, lease);
         Ok(ttl_ms)
     }
 
     pub(crate) fn revoke(&mut self, id: i64) -> Result<u64, Failure> {
+        self.write(|model| model.end(id))?;
+        Ok(self.revision)
+    }
+
+    /// Ends a lease, in the running txn; says how many keys went with it.
+    fn end(&mut self, id: i64) -> Result<u64, Failure> {
         let keys = self.lease_keys(id);
         self.leases.remove(&id).ok_or(Failure::LeaseNotFound)?;
-        self.write(|model| {
-            keys.iter().for_each(|key| model.record(key, None));
-            Ok(())
-        })?;
-        Ok(self.revision)
+        keys.iter().for_each(|key| self.record(key, None));
+        Ok(keys.len() as u64)
     }
 
     pub(crate) fn keep_alive(&mut self, id: i64) -> Result<u64, Failure> {
         let now_ms = self.now_ms;
-        let lease = self.leases.get_mut(&id).ok_or(Failure::LeaseNotFound)?;
+        let lease = self.leases.get_mut(&id).filter(|lease| !lease.lapsed).ok_or(Failure::LeaseNotFound)?;
         lease.deadline_ms = now_ms + lease.ttl_ms;
         Ok(lease.ttl_ms)
     }
 
     pub(crate) fn time_to_live(&self, id: i64) -> Option<LeaseInfo> {
-        let Lease { ttl_ms, deadline_ms } = self.leases.get(&id)?;
+        let Lease { ttl_ms, deadline_ms, .. } = self.leases.get(&id).filter(|lease| !lease.lapsed)?;
         let remaining_ms = deadline_ms.saturating_sub(self.now_ms);
         Some(LeaseInfo { id, granted_ms: *ttl_ms, remaining_ms, keys: self.lease_keys(id) })
     }
@@ -448,13 +513,29 @@ impl Model {
 
     /// Lets time pass: what ends goes in order of deadline and id, one revision a lease (LE-07).
     pub(crate) fn advance(&mut self, ms: u64) {
+        self.pass(ms);
+        while self.expire_next() {}
+    }
+
+    /// As [`Model::advance`], with nobody there to end what is due.
+    pub(crate) fn pass(&mut self, ms: u64) {
         self.now_ms += ms;
-        while let Some((deadline_ms, id)) = self.by_deadline().pop_first()
-            && deadline_ms <= self.now_ms
-        {
-            let revoked = self.revoke(id);
-            assert!(revoked.is_ok(), "a lease with a deadline exists");
+    }
+
+    /// Ends the first lease that is due, or has it lapse: its keys stay for its lock delay, from now on. False if
+    /// none is due.
+    pub(crate) fn expire_next(&mut self) -> bool {
+        let now_ms = self.now_ms;
+        let first = self.by_deadline().pop_first().filter(|(deadline_ms, _)| *deadline_ms <= now_ms);
+        let Some((_, id)) = first else { return false };
+        match self.leases.get_mut(&id) {
+            Some(lease) if lease.delay_ms > 0 && !lease.lapsed => {
+                lease.deadline_ms = now_ms + lease.delay_ms;
+                lease.lapsed = true;
+            }
+            _ => assert!(self.revoke(id).is_ok(), "a lease with a deadline exists"),
         }
+        true
     }
 
     /// Closes cleanly and opens again `elapsed_ms` later. Nothing changes but the time: leases ran on meanwhile (CH-05)
@@ -464,20 +545,27 @@ impl Model {
         self.advance(elapsed_ms);
         if renewed {
             let now_ms = self.now_ms;
-            self.leases.values_mut().for_each(|lease| lease.deadline_ms = now_ms + lease.ttl_ms);
+            let alive = self.leases.values_mut().filter(|lease| !lease.lapsed);
+            alive.for_each(|lease| lease.deadline_ms = now_ms + lease.ttl_ms);
         }
     }
 
     /// Opens after a crash, `elapsed_ms` later. What is left of a lease is known, unless it was kept alive since its time
     /// was last stored (`renewed`): such a lease gets its whole TTL again (CH-05). What ended meanwhile goes.
     pub(crate) fn recover(&mut self, elapsed_ms: u64, renewed: &BTreeSet<i64>) {
+        self.open(elapsed_ms, renewed);
+        self.advance(0);
+    }
+
+    /// As [`Model::recover`], before anything has ended.
+    pub(crate) fn open(&mut self, elapsed_ms: u64, renewed: &BTreeSet<i64>) {
         self.watchers.clear();
         self.now_ms += elapsed_ms;
         let now_ms = self.now_ms;
-        for (_, lease) in self.leases.iter_mut().filter(|(id, _)| renewed.contains(id)) {
+        let full = |(id, lease): &(&i64, &mut Lease)| renewed.contains(id) && !lease.lapsed;
+        for (_, lease) in self.leases.iter_mut().filter(full) {
             lease.deadline_ms = now_ms + lease.ttl_ms;
         }
-        self.advance(0);
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn compare(span: Span, relation: Relation, operand: Operand) -> Compa
 }
 
 pub(crate) fn txn(compares: Vec<CompareOp>, then: Vec<TxnItem>, or_else: Vec<TxnItem>) -> TxnOp {
-    TxnOp { compares, then, or_else }
+    TxnOp { compares, then, or_else, ..TxnOp::default() }
 }
 
 /// A txn without compares.

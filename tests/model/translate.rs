@@ -6,16 +6,17 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, Kv, Operand, PutAnswer, PutOp, RangeAnswer,
-    RangeOp, Relation, SortBy, Span, TxnAnswer, TxnItem, TxnOp,
+    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, Kv, Op as ModelOp, Operand, PutAnswer,
+    PutOp, RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
-use etclite::{Compare, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{Compare, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
-    CompareOn, Delete, DeleteResponse, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder, SortTarget,
-    TxnResponse,
+    CompareOn, Delete, DeleteResponse, GrantOptions, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder,
+    SortTarget, Token, TxnResponse,
 };
+use std::time::Duration;
 
 // Requests.
 
@@ -70,7 +71,8 @@ pub(crate) fn range(range: &RangeOp) -> Range {
 
 pub(crate) fn txn(txn: &TxnOp) -> Txn {
     let branch = |items: &[TxnItem]| items.iter().map(item).collect::<Vec<Op>>();
-    Txn::new().when(txn.compares.iter().map(compare)).then(branch(&txn.then)).or_else(branch(&txn.or_else))
+    let fenced = txn.fences.iter().map(token).fold(Txn::new(), Txn::fenced);
+    fenced.when(txn.compares.iter().map(compare)).then(branch(&txn.then)).or_else(branch(&txn.or_else))
 }
 
 fn item(item: &TxnItem) -> Op {
@@ -79,7 +81,17 @@ fn item(item: &TxnItem) -> Op {
         TxnItem::Range(op) => range(op).into(),
         TxnItem::Delete(op) => delete(op).into(),
         TxnItem::Txn(op) => txn(op).into(),
+        TxnItem::Grant(op) => grant(op).into(),
+        TxnItem::Revoke(id) => Op::revoke(*id),
     }
+}
+
+pub(crate) fn grant(grant: &GrantOp) -> GrantOptions {
+    GrantOptions::new(grant.ttl).id(grant.id).lock_delay(Duration::from_millis(grant.delay_ms))
+}
+
+fn token(token: &TokenOp) -> Token {
+    Token::new(&*token.key, token.create, token.lease)
 }
 
 fn compare(compare: &CompareOp) -> Compare {
@@ -104,7 +116,42 @@ fn compare(compare: &CompareOp) -> Compare {
                 Relation::Less => on.lt(&**operand),
             }
         }
+        Operand::Held { create, lease } => Compare::held(Token::new(&*compare.span.key, *create, *lease)),
+        Operand::Alive(id) => Compare::lease_alive(*id),
     }
+}
+
+/// Sends a write under an operation id; whether it was a repetition, and its answer.
+pub(crate) fn once(db: &Db, id: u128, since: Option<u64>, op: &ModelOp) -> etclite::Result<(bool, Answer)> {
+    let mut operation = db.operation(id);
+    if let Some(since) = since {
+        operation = operation.since(since);
+    }
+    Ok(match op {
+        ModelOp::Put(op) => {
+            let answer = operation.put_with(&*op.key, &*op.value, put_options(op))?;
+            (answer.replayed, Answer::Put(put_answer(&answer)))
+        }
+        ModelOp::Delete(op) => {
+            let answer = operation.delete_with(delete(op))?;
+            (answer.replayed, Answer::Delete(delete_answer(&answer)))
+        }
+        ModelOp::Txn(op) => {
+            let answer = operation.execute(txn(op))?;
+            (answer.replayed, Answer::Txn(txn_answer(&answer)))
+        }
+        ModelOp::Grant(op) => {
+            let answer = operation.grant_with(grant(op))?;
+            let granted = answer.granted().expect("a grant tells it").as_millis();
+            assert_eq!(answer.id().get(), op.id);
+            (answer.replayed, Answer::Millis(u64::try_from(granted).expect("the model's times fit")))
+        }
+        ModelOp::Revoke(id) => {
+            let answer = operation.revoke(*id)?;
+            (answer.replayed, Answer::Revision(answer.get()))
+        }
+        other => unreachable!("no operation id goes with {other:?}"),
+    })
 }
 
 // Responses.
@@ -144,6 +191,12 @@ pub(crate) fn txn_answer(response: &TxnResponse) -> TxnAnswer {
         OpResponse::Delete(response) => Answer::Delete(delete_answer(response)),
         OpResponse::Range(response) => Answer::Range(range_answer(response)),
         OpResponse::Txn(response) => Answer::Txn(txn_answer(response)),
+        OpResponse::Grant(response) => {
+            Answer::Granted(u64::try_from(response.ttl.as_millis()).expect("the model's times fit"))
+        }
+        OpResponse::Revoke(response) => {
+            Answer::Revoked { revision: response.revision.get(), deleted: response.deleted }
+        }
         other => panic!("a response that the model does not know: {other:?}"),
     });
     TxnAnswer { revision: response.revision.get(), succeeded: response.succeeded, answers: answers.collect() }
@@ -162,6 +215,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::FutureRevision { current } => Failure::FutureRevision(current.get()),
         Error::LeaseNotFound => Failure::LeaseNotFound,
         Error::LeaseExists => Failure::LeaseExists,
+        Error::SessionExpired => Failure::SessionExpired,
+        Error::InvalidArgument(Invalid::OperationIdReused) => Failure::OperationIdReused,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("can only read") => Failure::ReadWithId,
+        Error::Indeterminate => Failure::Indeterminate,
         other => Failure::Other(other.to_string()),
     }
 }
@@ -169,7 +226,6 @@ pub(crate) fn failure(error: &Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::super::generate::{KEYS, Profile, sequence};
-    use super::super::reference::Op as ModelOp;
     use super::*;
 
     #[test]

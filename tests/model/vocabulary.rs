@@ -92,16 +92,32 @@ pub(crate) enum Op {
     Txn(TxnOp),
     Compact(u64),
     Hash(u64),
-    Grant { id: i64, ttl: Duration },
+    Grant(GrantOp),
     Revoke(i64),
     KeepAlive(i64),
     TimeToLive(i64),
     Leases,
-    Watch { slot: u8, watch: WatchOp },
+    Watch {
+        slot: u8,
+        watch: WatchOp,
+    },
     Drain(u8),
     Progress(u8),
-    Advance { ms: u64 },
-    Reopen { elapsed_ms: u64, renewed: bool },
+    Advance {
+        ms: u64,
+    },
+    Reopen {
+        elapsed_ms: u64,
+        renewed: bool,
+    },
+    /// A put, delete, txn, grant or revoke with an operation id.
+    Once {
+        id: u128,
+        since: Option<u64>,
+        op: Box<Op>,
+    },
+    /// Which operations with an id are remembered.
+    Remembered,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -126,6 +142,34 @@ impl PutOp {
             Ok(())
         }
     }
+}
+
+/// A grant, with what X-02 adds to it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct GrantOp {
+    pub(crate) id: i64,
+    pub(crate) ttl: Duration,
+    pub(crate) delay_ms: u64,
+}
+
+impl GrantOp {
+    pub(super) fn check_shape(&self) -> Result<(), Failure> {
+        let too_large = self.ttl > Duration::from_secs(9_000_000_000) || self.delay_ms > 60_000;
+        if too_large { Err(Failure::TooLarge) } else { Ok(()) }
+    }
+
+    /// The granted TTL: whole milliseconds, rounded up, at least one (CH-03).
+    pub(super) fn ttl_ms(&self) -> u64 {
+        u64::try_from(self.ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// The proof of a lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenOp {
+    pub(crate) key: Blob,
+    pub(crate) create: u64,
+    pub(crate) lease: i64,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -184,6 +228,8 @@ impl SortBy {
 
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TxnOp {
+    /// Of the outermost txn only.
+    pub(crate) fences: Vec<TokenOp>,
     pub(crate) compares: Vec<CompareOp>,
     pub(crate) then: Vec<TxnItem>,
     pub(crate) or_else: Vec<TxnItem>,
@@ -194,7 +240,10 @@ impl TxnOp {
     pub(super) fn check_shape(&self, budget: usize) -> Result<(), Failure> {
         let count = self.compares.len().max(self.then.len()).max(self.or_else.len());
         let left = budget.checked_sub(count).ok_or(Failure::TooLarge)?;
-        for compare in &self.compares {
+        for token in &self.fences {
+            Span { key: token.key.clone(), end: Blob::default() }.check_key()?;
+        }
+        for compare in self.compares.iter().filter(|compare| !matches!(compare.operand, Operand::Alive(_))) {
             compare.span.check_key()?;
         }
         for item in self.then.iter().chain(&self.or_else) {
@@ -203,6 +252,8 @@ impl TxnOp {
                 TxnItem::Range(range) => range.span.check_key()?,
                 TxnItem::Delete(delete) => delete.span.check_key()?,
                 TxnItem::Txn(nested) => nested.check_shape(left)?,
+                TxnItem::Grant(grant) => grant.check_shape()?,
+                TxnItem::Revoke(_) => {}
             }
         }
         Ok(())
@@ -215,6 +266,8 @@ pub(crate) enum TxnItem {
     Range(RangeOp),
     Delete(DeleteOp),
     Txn(TxnOp),
+    Grant(GrantOp),
+    Revoke(i64),
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -233,6 +286,7 @@ impl CompareOp {
             Operand::Mod(operand) => number(kv.modified, *operand),
             Operand::Lease(operand) => kv.lease.cmp(operand),
             Operand::Value(operand) => kv.value.cmp(operand),
+            Operand::Held { .. } | Operand::Alive(_) => unreachable!("not a compare of what a key has"),
         };
         match self.relation {
             Relation::Equal => order.is_eq(),
@@ -250,6 +304,13 @@ pub(crate) enum Operand {
     Mod(i64),
     Lease(i64),
     Value(Blob),
+    /// The key is the lock of a token that holds.
+    Held {
+        create: u64,
+        lease: i64,
+    },
+    /// The lease is there, whatever the span says.
+    Alive(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,6 +380,12 @@ impl fmt::Debug for PutOp {
     }
 }
 
+impl fmt::Debug for GrantOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Brief(&format!("{} for {:?}", self.id, self.ttl), vec![("delay_ms", number(self.delay_ms))]).fmt(f)
+    }
+}
+
 impl fmt::Debug for DeleteOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Brief(&format!("{:?}", self.span), vec![("prev_kv", flag(self.prev_kv))]).fmt(f)
@@ -346,7 +413,12 @@ impl fmt::Debug for RangeOp {
 
 impl fmt::Debug for TxnOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = vec![("when", list(&self.compares)), ("then", list(&self.then)), ("else", list(&self.or_else))];
+        let parts = vec![
+            ("fenced", list(&self.fences)),
+            ("when", list(&self.compares)),
+            ("then", list(&self.then)),
+            ("else", list(&self.or_else)),
+        ];
         Brief("", parts).fmt(f)
     }
 }
@@ -437,6 +509,13 @@ pub(crate) enum Answer {
     Range(RangeAnswer),
     Delete(DeleteAnswer),
     Txn(TxnAnswer),
+    /// Of a grant in a txn: the granted TTL.
+    Granted(u64),
+    /// Of a revoke in a txn.
+    Revoked {
+        revision: u64,
+        deleted: u64,
+    },
     /// Of a compaction or revoke: the revision of the store.
     Revision(u64),
     /// Of a grant or keep-alive: the granted TTL.
@@ -449,6 +528,12 @@ pub(crate) enum Answer {
     Progress(Option<u64>),
     /// The model has no hash.
     Hash(Option<u64>),
+    Once {
+        replayed: bool,
+        answer: Box<Answer>,
+    },
+    /// Operation ids with the revision of each, oldest first.
+    Ids(Vec<(u128, u64)>),
 }
 
 /// Why an operation failed: the engine's errors, one for one. Nothing was changed.
@@ -465,6 +550,11 @@ pub(crate) enum Failure {
     FutureRevision(u64),
     LeaseNotFound,
     LeaseExists,
+    SessionExpired,
+    OperationIdReused,
+    ReadWithId,
+    /// The operation may have been forgotten; this time nothing was changed.
+    Indeterminate,
     /// Anything that the model never answers.
     Other(String),
 }

@@ -105,23 +105,59 @@ pub(crate) struct Stamp {
     pub(crate) wall_ms: u64,
 }
 
+/// Where a lease is in its life.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum LeaseState {
+    /// In use.
+    #[default]
+    Alive,
+    /// Expired; its keys stay for its lock delay.
+    Lapsed,
+}
+
 /// A lease.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct LeaseRow {
     /// Its time to live.
     pub(crate) ttl_ms: u64,
-    /// What was left of it at `stamp`.
+    /// What was left of it at `stamp`; once it has lapsed, of its lock delay.
     pub(crate) remaining_ms: u64,
     /// When that was.
     pub(crate) stamp: Stamp,
     /// Whether it was kept alive since, so that only the full ttl is safe to assume.
     pub(crate) renewed: bool,
-    /// How many `LeaseCheckpoint`s were applied to it.
+    /// The log index of the last command that changed it.
     pub(crate) renewal_epoch: u64,
     /// The store's revision when it was granted.
     pub(crate) grant_revision: u64,
-    /// How long its locks stay taken after it expired; always 0 as yet.
+    /// How long its keys stay after it expired.
     pub(crate) lock_delay_ms: u64,
+    /// Where it is in its life.
+    pub(crate) state: LeaseState,
+}
+
+/// A file of remembered operations; see `store/state_file.rs`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct StateFileRow {
+    /// The log index of its first record.
+    pub(crate) first_index: u64,
+    /// The log index of its last record.
+    pub(crate) last_index: u64,
+    /// Its length in bytes.
+    pub(crate) len: u64,
+    /// Its checksum.
+    pub(crate) crc: u32,
+}
+
+/// What is known of remembered operations beside their records.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct OperationsRow {
+    /// Records below this log index no longer count.
+    pub(crate) first_index: u64,
+    /// The highest revision of a record that was dropped; 0 if none was.
+    pub(crate) dropped_revision: u64,
+    /// The latest time that was seen in a command with an operation id, in milliseconds since the Unix epoch.
+    pub(crate) time_ms: u64,
 }
 
 /// Everything in the catalog.
@@ -137,6 +173,10 @@ pub(crate) struct Contents {
     pub(crate) segments: BTreeMap<u64, SegmentRow>,
     /// By lease id.
     pub(crate) leases: BTreeMap<i64, LeaseRow>,
+    /// By file id.
+    pub(crate) state_files: BTreeMap<u64, StateFileRow>,
+    /// The one row about remembered operations.
+    pub(crate) operations: OperationsRow,
 }
 
 /// A change to the catalog, made as a whole. Of several changes to one row the last counts.
@@ -147,6 +187,8 @@ pub(crate) struct Edit {
     pub(super) runs: BTreeMap<u64, Option<RunRow>>,
     pub(super) segments: BTreeMap<u64, Option<SegmentRow>>,
     pub(super) leases: BTreeMap<i64, Option<LeaseRow>>,
+    pub(super) state_files: BTreeMap<u64, Option<StateFileRow>>,
+    pub(super) operations: Option<OperationsRow>,
 }
 
 impl Edit {
@@ -190,6 +232,21 @@ impl Edit {
         self.leases.insert(id, None);
     }
 
+    /// Adds or replaces a state file.
+    pub(crate) fn put_state_file(&mut self, id: u64, row: StateFileRow) {
+        self.state_files.insert(id, Some(row));
+    }
+
+    /// Removes a state file.
+    pub(crate) fn remove_state_file(&mut self, id: u64) {
+        self.state_files.insert(id, None);
+    }
+
+    /// Replaces the row about remembered operations.
+    pub(crate) fn operations(&mut self, row: OperationsRow) {
+        self.operations = Some(row);
+    }
+
     /// Whether it changes nothing.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Edit::default()
@@ -206,6 +263,8 @@ impl Edit {
             runs: put(&contents.runs),
             segments: put(&contents.segments),
             leases: put(&contents.leases),
+            state_files: put(&contents.state_files),
+            operations: Some(contents.operations),
         }
     }
 
@@ -223,5 +282,7 @@ impl Edit {
         apply(&self.runs, &mut contents.runs);
         apply(&self.segments, &mut contents.segments);
         apply(&self.leases, &mut contents.leases);
+        apply(&self.state_files, &mut contents.state_files);
+        contents.operations = self.operations.unwrap_or(contents.operations);
     }
 }

@@ -374,6 +374,7 @@ fn lease(id: i64) -> LeaseRow {
         renewal_epoch: 3,
         grant_revision: 4,
         lock_delay_ms: 5,
+        state: if id % 3 == 0 { LeaseState::Lapsed } else { LeaseState::Alive },
     }
 }
 

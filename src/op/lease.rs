@@ -1,0 +1,99 @@
+//! Leases as part of a txn, and how they are granted (X-08).
+
+use std::time::Duration;
+
+use crate::kv::{LeaseId, Revision};
+use crate::op::Op;
+
+/// How a lease is granted, as etcd's `LeaseGrantRequest`: by [`Db::grant_with`](crate::Db::grant_with), or as an
+/// operation of a txn.
+///
+/// ```
+/// # let db = etclite::Db::in_memory()?;
+/// use etclite::GrantOptions;
+/// use std::time::Duration;
+/// let lease = db.grant_with(GrantOptions::new(Duration::from_secs(10)).id(7).lock_delay(Duration::from_secs(1)))?;
+/// assert_eq!(lease.id(), 7.into());
+/// # Ok::<(), etclite::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantOptions {
+    pub(crate) id: LeaseId,
+    pub(crate) ttl: Duration,
+    pub(crate) lock_delay: Duration,
+}
+
+impl GrantOptions {
+    /// A lease of `ttl`, rounded up to whole milliseconds and to [`Options::min_ttl`](crate::Options::min_ttl), with a
+    /// random id and without a lock delay.
+    pub fn new(ttl: Duration) -> Self {
+        GrantOptions { id: LeaseId::NONE, ttl, lock_delay: Duration::ZERO }
+    }
+
+    /// The lease's id; zero, the default, draws a random positive one. As an operation of a txn it must have one, since
+    /// later operations name it.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<LeaseId>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// How long the lease's keys stay when it *expires*: zero, the default, to 60 s, rounded up to whole milliseconds.
+    /// Meanwhile the lease has lapsed: nobody can use it or keep it alive, no token of its holds, and who waits for one
+    /// of its locks waits on, so that what the holder had under way outside the store can settle. [`Lease::revoke`] ends
+    /// it at once. etcd has no such thing; Consul calls it a lock delay.
+    ///
+    /// [`Lease::revoke`]: crate::Lease::revoke
+    #[must_use]
+    pub fn lock_delay(mut self, delay: Duration) -> Self {
+        self.lock_delay = delay;
+        self
+    }
+}
+
+impl Op {
+    /// Grants a lease under an id that is not zero. Later operations of the txn may use it; its time starts when the txn
+    /// is published. [`Error::LeaseExists`](crate::Error::LeaseExists) fails the whole txn.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use etclite::{Op, Put};
+    /// let ttl = std::time::Duration::from_secs(10);
+    /// db.txn().then([Op::grant(7, ttl), Put::new("service/a", "10.0.0.1").lease(7).into()]).commit()?;
+    /// assert_eq!(db.txn().then([Op::revoke(7)]).commit()?.revision, 3);
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    pub fn grant(id: impl Into<LeaseId>, ttl: Duration) -> Op {
+        Op::Grant(GrantOptions::new(ttl).id(id))
+    }
+
+    /// Ends a lease and deletes its keys, at this place and in the txn's revision.
+    /// [`Error::LeaseNotFound`](crate::Error::LeaseNotFound) fails the whole txn.
+    pub fn revoke(id: impl Into<LeaseId>) -> Op {
+        Op::Revoke(id.into())
+    }
+}
+
+impl From<GrantOptions> for Op {
+    fn from(grant: GrantOptions) -> Self {
+        Op::Grant(grant)
+    }
+}
+
+/// The answer to a grant in a txn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantResponse {
+    /// The lease.
+    pub id: LeaseId,
+    /// The time to live that was granted.
+    pub ttl: Duration,
+}
+
+/// The answer to a revoke in a txn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokeResponse {
+    /// The txn's revision once it or an earlier operation has changed a key, else the one before the txn.
+    pub revision: Revision,
+    /// How many keys went with the lease.
+    pub deleted: u64,
+}
