@@ -147,10 +147,31 @@ impl Db {
         self.engine().check_request_bytes(key.len().saturating_add(value.len()))?;
         let put = Put::with(key, value, options);
         put.check()?;
-        match self.engine().submit(Kind::Put(put))? {
-            Response::Put(response) => Ok(response),
-            other => unreachable!("a put answers {other:?}"),
-        }
+        self.engine().submit_put(put)
+    }
+
+    /// Puts `value` at `key` for a time: the key goes `ttl` after the put is published, unless it is put again. With a ttl
+    /// that starts anew; without, or with a lease, the old one is forgotten.
+    ///
+    /// The time is rounded up to whole milliseconds and to [`Options::min_ttl`], and survives a restart as that of a lease
+    /// does. The key is never early, and late by at most a sixteenth of the time and never more than a second: keys whose
+    /// deadlines are that close share a hidden lease, and may go in one revision. [`KeyValue::lease`] shows its id, of
+    /// which [`Lease::time_to_live`] tells; to everything else there is no such lease. etcd has no such call; there one
+    /// grants a lease for each key.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use std::time::Duration;
+    /// db.put_with_ttl("cache/a", "1", Duration::from_secs(60))?;
+    /// let left = db.lease(db.get("cache/a")?.expect("just put").lease).time_to_live()?.expect("it runs").remaining;
+    /// assert!(left > Duration::from_secs(50) && left < Duration::from_secs(62));
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::put`]; [`Error::TooLarge`] above 9,000,000,000 s.
+    pub fn put_with_ttl(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Duration) -> Result<PutResponse> {
+        self.put_op(key.as_ref(), value.as_ref(), PutOptions::new().ttl(ttl))
     }
 
     /// The key's latest value, or `None`.

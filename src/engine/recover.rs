@@ -249,9 +249,12 @@ impl Opening {
 
     fn state(&self, contents: &Contents) -> State {
         let Checkpoint { revision, term, index, compact_revision, .. } = contents.checkpoint;
-        let leases = contents.leases.iter().map(|(id, row)| (LeaseId::new(*id), lease(row))).collect();
-        let command_changes_max = self.options.command_changes_max;
-        State { revision, term, index, compact_revision, leases, command_changes_max }
+        let new = State::new(self.options.command_changes_max);
+        let mut state = State { revision, term, index, compact_revision, ..new };
+        for (id, row) in &contents.leases {
+            state.set_lease(LeaseId::new(*id), Some(lease(row)));
+        }
+        state
     }
 
     /// Reports a torn tail: bytes behind the last frame that are no frame.
@@ -554,6 +557,7 @@ fn lease(row: &LeaseRow) -> Lease {
         standing: match row.state {
             LeaseState::Lapsed if !is_planted(Bug::LapseLost) => Standing::Lapsed,
             LeaseState::Alive | LeaseState::Lapsed => Standing::Alive,
+            LeaseState::Hidden => Standing::Hidden,
         },
     }
 }

@@ -109,6 +109,13 @@ pub(crate) struct LeaseTime {
 }
 
 impl Inner {
+    fn start(&mut self, id: LeaseId, terms: Terms, deadline: Duration) {
+        self.deadlines.set(id, deadline);
+        self.grants_made += 1;
+        let grant = self.grants_made;
+        self.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
+    }
+
     fn time(&self, (deadline, id): (Duration, LeaseId), now: Duration) -> Option<(LeaseId, LeaseTime)> {
         let terms = self.leases.get(&id)?.terms;
         Some((id, LeaseTime { terms, remaining: deadline.saturating_sub(now), deadline }))
@@ -132,11 +139,18 @@ impl Inner {
 impl Lessor {
     /// A grant was published, or a store with this lease opened: it ends at `deadline`.
     pub(crate) fn start(&self, id: LeaseId, terms: Terms, deadline: Duration) {
+        self.inner.lock().start(id, terms, deadline);
+        self.changed.notify_all();
+    }
+
+    /// A put with a hidden lease was published: the lease, perhaps a new one, ends no sooner than `deadline`.
+    pub(crate) fn share(&self, id: LeaseId, terms: Terms, deadline: Duration) {
         let mut inner = self.inner.lock();
-        inner.deadlines.set(id, deadline);
-        inner.grants_made += 1;
-        let grant = inner.grants_made;
-        inner.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
+        match inner.deadlines.get(id) {
+            Some(known) if known >= deadline => {}
+            Some(_) => inner.deadlines.set(id, deadline),
+            None => inner.start(id, terms, deadline),
+        }
         self.changed.notify_all();
     }
 

@@ -21,6 +21,7 @@ mod lease;
 mod lease_random;
 mod limits;
 mod put_delete;
+mod put_ttl;
 mod range;
 mod recovery;
 mod regressions;
