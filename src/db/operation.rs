@@ -93,10 +93,9 @@ impl Operation {
         options: PutOptions,
     ) -> Result<OnceResponse<PutResponse>> {
         let put = self.db.checked_put(key.as_ref(), value.as_ref(), options)?;
-        self.submit(Kind::Put(put), |response| match response {
-            Response::Put(response) => Some(response),
-            _ => None,
-        })
+        let (response, replay) = self.db.engine().submit_put(put, Some(self.request))?;
+        let (replayed, truncated) = flags(replay);
+        Ok(OnceResponse { response, replayed, truncated })
     }
 
     /// As [`Db::delete`], once.

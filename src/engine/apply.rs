@@ -4,12 +4,14 @@
 //! a command changes is computed first, in a [`Draft`] over the head; a command that fails leaves no trace (CH-12).
 
 mod lease;
+mod ttl;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::engine::command::{Command, Kind, Seen};
+use crate::engine::leases::whole_millis;
 use crate::engine::operations::{self, Replay};
 use crate::engine::query::{self, Answer};
 use crate::engine::state::{Changes, LeaseChange, State};
@@ -96,6 +98,8 @@ struct Draft<'a> {
     leases: Vec<(LeaseId, LeaseChange)>,
     /// The last place of a lease in `leases`.
     latest: BTreeMap<LeaseId, usize>,
+    /// The hidden leases that this command makes, by when they end.
+    shared: BTreeMap<u64, LeaseId>,
     /// What the orderer saw.
     seen: Option<Seen>,
     compact_revision: Option<u64>,
@@ -113,6 +117,7 @@ impl<'a> Draft<'a> {
             sub: 0,
             leases: Vec::new(),
             latest: BTreeMap::new(),
+            shared: BTreeMap::new(),
             seen,
             compact_revision: None,
             bounded: true,
@@ -201,7 +206,11 @@ impl<'a> Draft<'a> {
         if (put.options.ignore_value || put.options.ignore_lease) && previous.is_none() {
             return Err(Error::InvalidArgument(Invalid::KeyNotFound));
         }
-        let mut fields = Fields { create_revision: self.next_revision(), version: 1, lease: put.options.lease.get() };
+        let lease = match put.options.ttl {
+            Some(ttl) => self.share_lease(whole_millis(ttl)),
+            None => put.options.lease,
+        };
+        let mut fields = Fields { create_revision: self.next_revision(), version: 1, lease: lease.get() };
         let mut value = put.value.clone();
         let mut previous_lease = 0;
         if let Some(previous) = &previous {

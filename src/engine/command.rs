@@ -1,13 +1,14 @@
 //! What is logged, replayed and replicated: one `Command`, encoded by hand.
 //!
 //! ```text
-//! u8 version (1) | [u8 34 | stamp] | u8 kind | varint orderer's time, ms since the Unix epoch | [operation] | body
+//! u8 version (1) | [u8 34 | stamp | varint draw] | u8 kind | varint orderer's time, ms since the Unix epoch
+//!                 | [operation] | body
 //!
 //! operation: u128 id | u64 fingerprint | u8 0, or 1 and varint since | varint count, age in ms, bytes of a result
 //! ```
-//! The stamp is there if the command begins somebody's time: what the orderer's clocks said. The operation is there if
-//! bit 7 of the kind is set. A stamp is u128
-//! boot id, varint ms since that boot, varint ms since the Unix epoch.
+//! The first part in brackets is there if the command begins somebody's time: what the orderer's clocks said, and a random
+//! number for the ids of hidden leases. The operation is there if bit 7 of the kind is set. A stamp is u128 boot id, varint
+//! ms since that boot, varint ms since the Unix epoch.
 //!
 //! | kind | body |
 //! |---|---|
@@ -19,6 +20,7 @@
 //! | 32 fenced txn | list of tokens (key, create revision, lease id), the txn |
 //! | 36 lapse | id, renewal epoch seen, stamp |
 //!
+//! A put is u8 flags (1 prev_kv, 2 ignore_value, 4 ignore_lease, 8 ttl), lease id, TTL ms if flagged, key, value.
 //! Operations of a txn have a tag of their own: 1 put, 2 delete, 3 range, 4 txn, 32 grant (id, TTL ms, lock delay ms),
 //! 34 revoke (id). So have the targets of a compare: 1 version, 2 create revision, 3 mod revision, 4 lease, 5 value, 32
 //! held (create revision, lease id), 34 lease alive (lease id).
@@ -57,6 +59,8 @@ pub(crate) struct Command {
 pub(crate) struct Seen {
     /// From when leases of the command run: rounded up, so that a restart never ends one early.
     pub(crate) stamp: Stamp,
+    /// Where the ids of the command's hidden leases begin.
+    pub(crate) draw: LeaseId,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +129,7 @@ impl Command {
         if let Some(seen) = &self.seen {
             out.put_u8(SEEN);
             write_stamp(out, &seen.stamp);
+            out.put_varint_signed(seen.draw.get());
         }
         let flag = if self.operation.is_some() { WITH_OPERATION } else { 0 };
         out.put_u8(self.kind.tag() | flag);
@@ -144,7 +149,7 @@ impl Command {
         let mut tag = reader.u8()?;
         let mut seen = None;
         if tag == SEEN {
-            seen = Some(Seen { stamp: read_stamp(&mut reader)? });
+            seen = Some(Seen { stamp: read_stamp(&mut reader)?, draw: read_lease(&mut reader)? });
             tag = reader.u8()?;
         }
         let time_ms = reader.varint()?;
@@ -242,15 +247,20 @@ impl Kind {
 
     /// Whether the command begins somebody's time, and does not say itself when.
     pub(crate) fn needs_clocks(&self) -> bool {
-        matches!(self, Kind::Txn(txn) if begins_time(txn))
+        match self {
+            Kind::Put(put) => put.options.ttl.is_some(),
+            Kind::Txn(txn) => begins_time(txn),
+            _ => false,
+        }
     }
 }
 
 fn begins_time(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|op| match op {
         Op::Grant(_) => true,
+        Op::Put(put) => put.options.ttl.is_some(),
         Op::Txn(nested) => begins_time(nested),
-        Op::Put(_) | Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
+        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
     })
 }
 
@@ -367,19 +377,23 @@ fn read_flags<const N: usize>(reader: &mut Reader<'_>) -> Option<[bool; N]> {
 }
 
 fn write_put(out: &mut Vec<u8>, put: &Put) {
-    let PutOptions { lease, prev_kv, ignore_value, ignore_lease } = put.options;
-    write_flags(out, &[prev_kv, ignore_value, ignore_lease]);
+    let PutOptions { lease, ttl, prev_kv, ignore_value, ignore_lease } = put.options;
+    write_flags(out, &[prev_kv, ignore_value, ignore_lease, ttl.is_some()]);
     out.put_varint_signed(lease.get());
+    if let Some(ttl) = ttl {
+        out.put_varint(whole_millis(ttl));
+    }
     out.put_bytes(&put.key);
     out.put_bytes(&put.value);
 }
 
 fn read_put(reader: &mut Reader<'_>) -> Option<Put> {
-    let [prev_kv, ignore_value, ignore_lease] = read_flags(reader)?;
+    let [prev_kv, ignore_value, ignore_lease, has_ttl] = read_flags(reader)?;
     let lease = read_lease(reader)?;
+    let ttl = if has_ttl { Some(Duration::from_millis(reader.varint()?)) } else { None };
     let key = read_owned(reader)?;
     let value = read_owned(reader)?;
-    Some(Put { key, value, options: PutOptions { lease, prev_kv, ignore_value, ignore_lease } })
+    Some(Put { key, value, options: PutOptions { lease, ttl, prev_kv, ignore_value, ignore_lease } })
 }
 
 fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
@@ -606,6 +620,7 @@ mod tests {
         let stamp = Stamp { boot_id: 1 << 100, boot_ms: 5, wall_ms: 6 };
         vec![
             Kind::Txn(leases),
+            Kind::Put(Put::new("k", "v").ttl(Duration::from_millis(300))),
             Kind::Lapse { id: LeaseId::new(9), renewal_epoch: 300, stamp },
             Kind::Put(Put::with("k", "v", PutOptions::new().lease(7).ignore_value())),
             Kind::Delete(Delete::new(KeyRange::from_key("x"))),

@@ -9,11 +9,13 @@
 //! poisoned; who waited for that frame is told `Indeterminate`, everyone later `Poisoned`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::engine::background::Job;
+use crate::engine::command::Stamp;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::io::room::Room;
@@ -94,6 +96,13 @@ impl Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeaseNote {
     Granted(LeaseId, Terms),
+    /// A key was put for a time, with a hidden lease: stored is that it ends at `until`.
+    Shared {
+        id: LeaseId,
+        terms: Terms,
+        until: Stamp,
+        ttl_ms: u64,
+    },
     Lapsed(LeaseId),
     Ended(LeaseId),
 }
@@ -298,6 +307,11 @@ impl Engine {
             match *note {
                 LeaseNote::Granted(id, terms) => {
                     self.lessor.start(id, terms, now.saturating_add(terms.ttl));
+                    granted = true;
+                }
+                LeaseNote::Shared { id, terms, until, ttl_ms } => {
+                    let ttl = Duration::from_millis(ttl_ms);
+                    self.lessor.share(id, terms, self.lease_time(&until).max(now.saturating_add(ttl)));
                     granted = true;
                 }
                 LeaseNote::Lapsed(id) => self.lessor.lapse(id, now),

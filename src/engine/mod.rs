@@ -466,7 +466,7 @@ impl Engine {
 
     /// What a command that begins somebody's time is told.
     fn see(&self) -> Seen {
-        Seen { stamp: self.stamp_rounded_up() }
+        Seen { stamp: self.stamp_rounded_up(), draw: self.draw_lease_id() }
     }
 
     /// The clocks as they are written down: the boot clock rounded down, since what is left of a lease is counted from
@@ -540,6 +540,9 @@ impl Batch {
             self.leases.push(match change {
                 LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
                 LeaseChange::Stored(_) => continue,
+                LeaseChange::Shared { lease, ttl_ms } => {
+                    LeaseNote::Shared { id: *id, terms: Terms::of(lease), until: lease.until(), ttl_ms: *ttl_ms }
+                }
                 LeaseChange::Lapsed(_) => LeaseNote::Lapsed(*id),
                 LeaseChange::Ended => LeaseNote::Ended(*id),
             });

@@ -258,14 +258,17 @@ impl Opening {
 
     fn state(&self, contents: &Contents) -> Result<State> {
         let Checkpoint { revision, term, index, compact_revision, .. } = contents.checkpoint;
-        let leases = contents.leases.iter().map(|(id, row)| (LeaseId::new(*id), lease(row))).collect();
-        let command_changes_max = self.options.command_changes_max;
         let mut remembered = Vec::new();
         for (id, row) in &contents.state_files {
             remembered.extend(state_file::read(&self.disk, contents.meta.store_id, *id, row)?);
         }
         let operations = Window::load(&contents.operations, remembered);
-        Ok(State { revision, term, index, compact_revision, leases, operations, command_changes_max })
+        let new = State::new(self.options.command_changes_max);
+        let mut state = State { revision, term, index, compact_revision, operations, ..new };
+        for (id, row) in &contents.leases {
+            state.set_lease(LeaseId::new(*id), Some(lease(row)));
+        }
+        Ok(state)
     }
 
     /// Reports a torn tail: bytes behind the last frame that are no frame.
@@ -572,6 +575,7 @@ fn lease(row: &LeaseRow) -> Lease {
         standing: match row.state {
             LeaseState::Lapsed if !is_planted(Bug::LapseLost) => Standing::Lapsed,
             LeaseState::Alive | LeaseState::Lapsed => Standing::Alive,
+            LeaseState::Hidden => Standing::Hidden,
         },
     }
 }

@@ -381,6 +381,7 @@ pub(crate) fn lease_row(lease: &Lease) -> LeaseRow {
         state: match lease.standing {
             Standing::Alive => LeaseState::Alive,
             Standing::Lapsed => LeaseState::Lapsed,
+            Standing::Hidden => LeaseState::Hidden,
         },
     }
 }

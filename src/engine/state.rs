@@ -4,7 +4,7 @@
 //! It belongs to the head, commands not yet synced included, and is guarded by the commit mutex. What readers may see
 //! of it moves at publication.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::command::Stamp;
 use crate::engine::operations::{Remember, Window};
@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
     /// The operations with an id that are remembered.
     pub(crate) operations: Window,
+    /// The hidden ones among them, by when they end: boot, its clock in ms, id.
+    pub(crate) shared: BTreeSet<(u128, u64, LeaseId)>,
     /// How many keys a command may change when it is ordered. Replay lifts it: what was logged had been let through.
     pub(crate) command_changes_max: usize,
 }
@@ -37,6 +39,8 @@ pub(crate) enum Standing {
     Alive,
     /// Its time is over and its lock delay is not: nothing but its keys is left of it.
     Lapsed,
+    /// It was made for keys that were put for a time; nobody knows of it.
+    Hidden,
 }
 
 /// A lease as commands see it. Its deadline is the orderer's business and not part of the state.
@@ -60,6 +64,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// When it ends, as far as is stored: the time of its stamp's boot.
+    pub(crate) fn until(&self) -> Stamp {
+        Stamp { boot_ms: self.stamp.boot_ms.saturating_add(self.remaining_ms), ..self.stamp }
+    }
+
     /// Whether it lapses before it ends.
     pub(crate) fn lapses(&self) -> bool {
         self.lock_delay_ms != 0 && self.standing != Standing::Lapsed
@@ -73,6 +82,11 @@ pub(crate) enum LeaseChange {
     /// What is left of its time was written down.
     Stored(Lease),
     Lapsed(Lease),
+    /// A key was put with this hidden lease, for so long; the lease may be new.
+    Shared {
+        lease: Lease,
+        ttl_ms: u64,
+    },
     Ended,
 }
 
@@ -81,6 +95,7 @@ impl LeaseChange {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match self {
             LeaseChange::Granted(lease) | LeaseChange::Stored(lease) | LeaseChange::Lapsed(lease) => Some(lease),
+            LeaseChange::Shared { lease, .. } => Some(lease),
             LeaseChange::Ended => None,
         }
     }
@@ -95,6 +110,7 @@ impl State {
             compact_revision: None,
             leases: BTreeMap::new(),
             operations: Window::default(),
+            shared: BTreeSet::new(),
             command_changes_max,
         }
     }
@@ -119,14 +135,27 @@ impl State {
             self.compact_revision = Some(compact_revision);
         }
         for (id, change) in &changes.leases {
-            match change.lease() {
-                Some(lease) => self.leases.insert(*id, lease.clone()),
-                None => self.leases.remove(id),
-            };
+            self.set_lease(*id, change.lease().cloned());
         }
         if let Some(remember) = &changes.operation {
             self.operations.install(remember);
         }
+    }
+
+    /// Adds, replaces or removes a lease.
+    pub(crate) fn set_lease(&mut self, id: LeaseId, lease: Option<Lease>) {
+        let place = |lease: &Lease| {
+            let Stamp { boot_id, boot_ms, .. } = lease.until();
+            (lease.standing == Standing::Hidden).then_some((boot_id, boot_ms, id))
+        };
+        if let Some(old) = self.leases.get(&id).and_then(place) {
+            self.shared.remove(&old);
+        }
+        self.shared.extend(lease.as_ref().and_then(place));
+        match lease {
+            Some(lease) => self.leases.insert(id, lease),
+            None => self.leases.remove(&id),
+        };
     }
 }
 

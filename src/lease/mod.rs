@@ -112,6 +112,13 @@ pub(crate) struct LeaseTime {
 }
 
 impl Inner {
+    fn start(&mut self, id: LeaseId, terms: Terms, deadline: Duration) {
+        self.deadlines.set(id, deadline);
+        self.grants_made += 1;
+        let grant = self.grants_made;
+        self.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
+    }
+
     fn time(&self, (deadline, id): (Duration, LeaseId), now: Duration) -> Option<(LeaseId, LeaseTime)> {
         let terms = self.leases.get(&id)?.terms;
         Some((id, LeaseTime { terms, remaining: deadline.saturating_sub(now), deadline }))
@@ -136,12 +143,20 @@ impl Lessor {
     /// A grant was published, or a store with this lease opened: it ends at `deadline`.
     pub(crate) fn start(&self, id: LeaseId, terms: Terms, deadline: Duration) {
         let mut inner = self.inner.lock();
-        inner.deadlines.set(id, deadline);
-        inner.grants_made += 1;
-        let grant = inner.grants_made;
-        inner.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
+        inner.start(id, terms, deadline);
         // One command may have ended a lease of this id and granted it again.
         self.tell_lost(inner, id);
+    }
+
+    /// A put with a hidden lease was published: the lease, perhaps a new one, ends no sooner than `deadline`.
+    pub(crate) fn share(&self, id: LeaseId, terms: Terms, deadline: Duration) {
+        let mut inner = self.inner.lock();
+        match inner.deadlines.get(id) {
+            Some(known) if known >= deadline => {}
+            Some(_) => inner.deadlines.set(id, deadline),
+            None => inner.start(id, terms, deadline),
+        }
+        self.changed.notify_all();
     }
 
     /// That a lease lapsed was published: its lock delay runs from `now`.

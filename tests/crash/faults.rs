@@ -73,13 +73,20 @@ struct Case {
 
 const PLAIN: Case = Case { name: "", before: |_| Vec::new(), step: |_| Step::Flush, killed: false, copy: false };
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 29] = [
     Case { name: "put", step: |_| put("b", 300, 0), ..PLAIN },
     Case { name: "small put", step: |_| put("ba", 2, 0), ..PLAIN },
     Case { name: "put that rolls", before: |_| vec![put("c", 3500, 0)], step: |_| put("c", 3400, 0), ..PLAIN },
     Case { name: "txn", step: |_| txn(), ..PLAIN },
     Case { name: "fenced txn", before: |_| leased(), step: fenced, ..PLAIN },
     Case { name: "txn of leases", before: |_| leased(), step: |_| txn_of_leases(), ..PLAIN },
+    Case { name: "put for a time", before: |_| vec![put_for("aa", 1_600)], step: |_| put_for("ab", 1_601), ..PLAIN },
+    Case {
+        name: "end of a time",
+        before: |_| vec![put_for("aa", 1_600), put_for("ab", 1_601)],
+        step: |_| Step::Op(Op::Advance { ms: 900_000 }),
+        ..PLAIN
+    },
     Case { name: "lapse", before: |_| delayed(), step: |_| Step::Op(Op::Advance { ms: 900_000 }), ..PLAIN },
     Case {
         name: "end of a lock delay",
@@ -130,6 +137,11 @@ fn put(key: &str, len: usize, lease: i64) -> Step {
 fn once(id: u128) -> Step {
     let Step::Op(op) = put("once", 30, 0) else { unreachable!() };
     Step::Op(Op::Once { id, since: None, op: Box::new(op) })
+}
+
+fn put_for(key: &str, ttl_ms: u64) -> Step {
+    let put = PutOp { key: key.into(), value: Blob(vec![b'x'; 300]), ttl_ms: Some(ttl_ms), ..PutOp::default() };
+    Step::Op(Op::Put(put))
 }
 
 fn grant(id: i64) -> Step {

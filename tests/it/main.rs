@@ -27,6 +27,7 @@ mod limits;
 mod once;
 mod once_crash;
 mod put_delete;
+mod put_ttl;
 mod range;
 mod recovery;
 mod regressions;

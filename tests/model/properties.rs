@@ -314,7 +314,7 @@ fn sequences_meet_every_kind_of_answer_and_failure() {
     let more =
         ["Ok Leases", "Ok Progress", "Ok Batches", "Ok Hash", "Err EmptyKey", "Err KeyNotFound", "Err ValueProvided"];
     let rest = ["Err LeaseProvided", "Err EmptyWatchRange", "Err TooLarge", "Err DuplicateKey", "Err Compacted"];
-    let last = ["Err FutureRevision", "Err LeaseNotFound", "Err LeaseExists", "Err SessionExpired"];
+    let last = ["Err FutureRevision", "Err LeaseNotFound", "Err LeaseExists", "Err SessionExpired", "Err TwoDeadlines"];
     for name in wanted.iter().chain(&more).chain(&rest).chain(&last) {
         let count = met.get(*name).copied().unwrap_or(0);
         assert!(count >= 20, "{name} was met {count} times only: {met:?}");

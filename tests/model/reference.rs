@@ -45,6 +45,8 @@ struct Lease {
     deadline_ms: u64,
     delay_ms: u64,
     lapsed: bool,
+    /// Made for keys that were put for a time.
+    hidden: bool,
 }
 
 /// A watcher has seen everything below `next`.
@@ -104,7 +106,7 @@ impl Model {
     }
 
     fn is_usable(&self, id: i64) -> bool {
-        self.lease_exists(id) && !self.has_lapsed(id)
+        self.leases.get(&id).is_some_and(|lease| !lease.lapsed && !lease.hidden)
     }
 
     /// The live keys at a revision, or with `u64::MAX` those of the running txn.
@@ -121,6 +123,12 @@ impl Model {
 
     /// Runs any operation: what a generated sequence is made of.
     pub(crate) fn apply(&mut self, op: &Op) -> Result<Answer, Failure> {
+        let mut answer = self.answer(op)?;
+        answer.hide();
+        Ok(answer)
+    }
+
+    fn answer(&mut self, op: &Op) -> Result<Answer, Failure> {
         Ok(match op {
             Op::Put(put) => Answer::Put(self.put(put)?),
             Op::Range(range) => Answer::Range(self.range(range)?),
@@ -160,7 +168,12 @@ impl Model {
     pub(crate) fn put(&mut self, put: &PutOp) -> Result<PutAnswer, Failure> {
         put.check_shape()?;
         self.check_put(put)?;
-        self.write(|model| model.run_put(put))
+        let leases = self.leases.clone();
+        let answer = self.write(|model| model.run_put(put));
+        if answer.is_err() {
+            self.leases = leases;
+        }
+        answer
     }
 
     pub(crate) fn delete(&mut self, delete: &DeleteOp) -> Result<DeleteAnswer, Failure> {
@@ -221,14 +234,8 @@ impl Model {
         let old = self.state(u64::MAX).get(&*put.key).copied().cloned();
         let revision = self.revision + 1;
         let (create, version) = old.as_ref().map_or((revision, 1), |old| (old.create, old.version + 1));
-        let mut kv = Kv {
-            key: put.key.clone(),
-            value: put.value.clone(),
-            create,
-            modified: revision,
-            version,
-            lease: put.lease,
-        };
+        let lease = put.ttl_ms.map_or(put.lease, |ttl_ms| self.hidden_lease(ttl_ms.max(1)));
+        let mut kv = Kv { key: put.key.clone(), value: put.value.clone(), create, modified: revision, version, lease };
         if put.ignore_value || put.ignore_lease {
             // Passed the check, then an earlier operation of the txn deleted the key: etcd panics here (TX-12).
             let old = old.as_ref().ok_or(Failure::KeyNotFound)?;
@@ -316,7 +323,8 @@ impl Model {
                     leased.grant_with(grant)?;
                 }
                 TxnItem::Revoke(id) => {
-                    leased.leases.remove(id).ok_or(Failure::LeaseNotFound)?;
+                    leased.check_revocable(*id)?;
+                    leased.leases.remove(id);
                 }
             }
         }
@@ -467,14 +475,37 @@ impl Model {
             return Err(Failure::LeaseExists);
         }
         let ttl_ms = grant.ttl_ms();
-        let lease = Lease { ttl_ms, deadline_ms: self.now_ms + ttl_ms, delay_ms: grant.delay_ms, lapsed: false };
+        let deadline_ms = self.now_ms + ttl_ms;
+        let lease = Lease { ttl_ms, deadline_ms, delay_ms: grant.delay_ms, lapsed: false, hidden: false };
         self.leases.insert(grant.id, lease);
         Ok(ttl_ms)
     }
 
     pub(crate) fn revoke(&mut self, id: i64) -> Result<u64, Failure> {
+        self.check_revocable(id)?;
         self.write(|model| model.end(id))?;
         Ok(self.revision)
+    }
+
+    fn check_revocable(&self, id: i64) -> Result<(), Failure> {
+        let lease = self.leases.get(&id).filter(|lease| !lease.hidden);
+        lease.map(drop).ok_or(Failure::LeaseNotFound)
+    }
+
+    /// The lease of a key that is put for a time. It may go late by a sixteenth of that, at most a second, and takes the
+    /// first hidden lease that ends in the last three quarters of this; else it makes one that ends with it.
+    fn hidden_lease(&mut self, ttl_ms: u64) -> i64 {
+        let (due_ms, slack_ms) = (self.now_ms + ttl_ms, (ttl_ms / 16).min(1_000));
+        let fits =
+            |lease: &Lease| lease.hidden && (due_ms + slack_ms / 4..=due_ms + slack_ms).contains(&lease.deadline_ms);
+        let shared = self.by_deadline().into_iter().map(|(_, id)| id).find(|id| fits(&self.leases[id]));
+        shared.unwrap_or_else(|| {
+            let lowest = self.leases.keys().copied().filter(|id| *id > CALLERS_MAX).min();
+            let id = lowest.unwrap_or(HIDDEN) - 1;
+            let (ttl_ms, deadline_ms) = (ttl_ms + slack_ms, due_ms + slack_ms);
+            self.leases.insert(id, Lease { ttl_ms, deadline_ms, delay_ms: 0, lapsed: false, hidden: true });
+            id
+        })
     }
 
     /// Ends a lease, in the running txn; says how many keys went with it.
@@ -487,7 +518,8 @@ impl Model {
 
     pub(crate) fn keep_alive(&mut self, id: i64) -> Result<u64, Failure> {
         let now_ms = self.now_ms;
-        let lease = self.leases.get_mut(&id).filter(|lease| !lease.lapsed).ok_or(Failure::LeaseNotFound)?;
+        let lease = self.leases.get_mut(&id).filter(|lease| !lease.lapsed && !lease.hidden);
+        let lease = lease.ok_or(Failure::LeaseNotFound)?;
         lease.deadline_ms = now_ms + lease.ttl_ms;
         Ok(lease.ttl_ms)
     }
@@ -500,7 +532,8 @@ impl Model {
 
     /// All leases by deadline, then id (CH-14).
     pub(crate) fn leases(&self) -> Vec<LeaseInfo> {
-        self.by_deadline().into_iter().filter_map(|(_, id)| self.time_to_live(id)).collect()
+        let listed = self.by_deadline().into_iter().filter(|(_, id)| !self.leases[id].hidden);
+        listed.filter_map(|(_, id)| self.time_to_live(id)).collect()
     }
 
     fn by_deadline(&self) -> BTreeSet<(u64, i64)> {
@@ -533,7 +566,7 @@ impl Model {
                 lease.deadline_ms = now_ms + lease.delay_ms;
                 lease.lapsed = true;
             }
-            _ => assert!(self.revoke(id).is_ok(), "a lease with a deadline exists"),
+            _ => assert!(self.write(|model| model.end(id)).is_ok(), "a lease with a deadline exists"),
         }
         true
     }
@@ -545,7 +578,7 @@ impl Model {
         self.advance(elapsed_ms);
         if renewed {
             let now_ms = self.now_ms;
-            let alive = self.leases.values_mut().filter(|lease| !lease.lapsed);
+            let alive = self.leases.values_mut().filter(|lease| !lease.lapsed && !lease.hidden);
             alive.for_each(|lease| lease.deadline_ms = now_ms + lease.ttl_ms);
         }
     }

@@ -6,8 +6,8 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, Kv, Op as ModelOp, Operand, PutAnswer,
-    PutOp, RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
+    Answer, Blob, CALLERS_MAX, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, HIDDEN, Kv, Op as ModelOp,
+    Operand, PutAnswer, PutOp, RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
@@ -26,6 +26,9 @@ pub(crate) fn key_range(span: &Span) -> KeyRange {
 
 pub(crate) fn put_options(put: &PutOp) -> PutOptions {
     let mut options = PutOptions::new().lease(put.lease);
+    if let Some(ttl_ms) = put.ttl_ms {
+        options = options.ttl(Duration::from_millis(ttl_ms));
+    }
     if put.prev_kv {
         options = options.prev_kv();
     }
@@ -163,7 +166,7 @@ pub(crate) fn kv(kv: &KeyValue) -> Kv {
         create: kv.create_revision.get(),
         modified: kv.mod_revision.get(),
         version: kv.version,
-        lease: kv.lease.get(),
+        lease: if kv.lease.get() > CALLERS_MAX { HIDDEN } else { kv.lease.get() },
     }
 }
 
@@ -208,6 +211,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::InvalidArgument(Invalid::KeyNotFound) => Failure::KeyNotFound,
         Error::InvalidArgument(Invalid::ValueProvided) => Failure::ValueProvided,
         Error::InvalidArgument(Invalid::LeaseProvided) => Failure::LeaseProvided,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("ttl") => Failure::TwoDeadlines,
         Error::InvalidArgument(Invalid::EmptyWatchRange) => Failure::EmptyWatchRange,
         Error::TooLarge { .. } => Failure::TooLarge,
         Error::DuplicateKey => Failure::DuplicateKey,

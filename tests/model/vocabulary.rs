@@ -125,6 +125,7 @@ pub(crate) struct PutOp {
     pub(crate) key: Blob,
     pub(crate) value: Blob,
     pub(crate) lease: i64,
+    pub(crate) ttl_ms: Option<u64>,
     pub(crate) prev_kv: bool,
     pub(crate) ignore_value: bool,
     pub(crate) ignore_lease: bool,
@@ -138,6 +139,8 @@ impl PutOp {
             Err(Failure::ValueProvided)
         } else if self.ignore_lease && self.lease != 0 {
             Err(Failure::LeaseProvided)
+        } else if self.ttl_ms.is_some() && (self.lease != 0 || self.ignore_lease) {
+            Err(Failure::TwoDeadlines)
         } else {
             Ok(())
         }
@@ -372,6 +375,7 @@ impl fmt::Debug for PutOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = vec![
             ("lease", number(self.lease)),
+            ("ttl_ms", self.ttl_ms.map(|ttl_ms| format!("={ttl_ms}"))),
             ("prev_kv", flag(self.prev_kv)),
             ("ignore_value", flag(self.ignore_value)),
             ("ignore_lease", flag(self.ignore_lease)),
@@ -445,6 +449,37 @@ pub(crate) struct Kv {
     pub(crate) modified: u64,
     pub(crate) version: u64,
     pub(crate) lease: i64,
+}
+
+/// Stands for every hidden lease, whose ids nobody can foresee: they are random, and the model's end here.
+pub(crate) const HIDDEN: i64 = i64::MAX;
+
+/// Ids above this are of hidden leases: those of callers are small.
+pub(crate) const CALLERS_MAX: i64 = 1_000;
+
+impl Kv {
+    fn hide(&mut self) {
+        if self.lease > CALLERS_MAX {
+            self.lease = HIDDEN;
+        }
+    }
+}
+
+impl Answer {
+    /// Makes all hidden leases alike.
+    pub(super) fn hide(&mut self) {
+        match self {
+            Answer::Put(put) => put.prev.iter_mut().for_each(Kv::hide),
+            Answer::Range(range) => range.kvs.iter_mut().for_each(Kv::hide),
+            Answer::Delete(delete) => delete.prev_kvs.iter_mut().for_each(Kv::hide),
+            Answer::Txn(txn) => txn.answers.iter_mut().for_each(Answer::hide),
+            Answer::Batches(batches) => batches.iter_mut().flatten().for_each(|event| {
+                event.kv.hide();
+                event.prev.iter_mut().for_each(Kv::hide);
+            }),
+            _ => {}
+        }
+    }
 }
 
 /// One change of one key: `kv` is the key afterwards, `None` a tombstone.
@@ -543,6 +578,7 @@ pub(crate) enum Failure {
     KeyNotFound,
     ValueProvided,
     LeaseProvided,
+    TwoDeadlines,
     EmptyWatchRange,
     TooLarge,
     DuplicateKey,

@@ -113,6 +113,8 @@ pub(crate) enum LeaseState {
     Alive,
     /// Expired; its keys stay for its lock delay.
     Lapsed,
+    /// Made for keys that were put for a time.
+    Hidden,
 }
 
 /// A lease.
