@@ -89,27 +89,42 @@ scenarios! {
     random_requests_3_as_recorded_from_etcd: "random" "random 3",
 }
 
-/// Where our answer is not the one of etcd 3.4.23: the row that says so, why, and ours.
-const DIFFERENCES: &[(&str, &str, fn() -> Value)] = &[
-    ("KV-06", "etcd cuts before it sorts if no order is named; in Rust one always is", || {
-        let kv = json!({"key": "d", "create_revision": 5, "mod_revision": 5, "version": 1, "value": "0"});
-        json!({"revision": 5, "kvs": [kv], "more": true, "count": 4})
-    }),
-    (
-        "PD-08",
-        "etcd looks at the missing key first inside a txn; ours is one order everywhere",
-        || json!({"error": "etcdserver: requested lease not found"}),
-    ),
-    (
-        "TX-11",
-        "this version looks at puts before ranges; as in 3.7, the first operation that fails decides",
-        || json!({"error": "etcdserver: mvcc: required revision is a future revision"}),
-    ),
-    ("CP-02", "this version loses the tombstone at the compact revision", || {
-        let tombstone = json!({"type": "DELETE", "kv": {"key": "a", "mod_revision": 3}});
-        let kv = json!({"key": "b", "create_revision": 4, "mod_revision": 4, "version": 1, "value": "1"});
-        json!({"events": [tombstone, {"kv": kv}]})
-    }),
+/// A place where our answer is not the one of etcd 3.4.23.
+struct Difference {
+    /// The row that says so.
+    row: &'static str,
+    why: &'static str,
+    ours: fn() -> Value,
+}
+
+const DIFFERENCES: [Difference; 4] = [
+    Difference {
+        row: "KV-06",
+        why: "etcd cuts before it sorts if no order is named; in Rust one always is",
+        ours: || {
+            let kv = json!({"key": "d", "create_revision": 5, "mod_revision": 5, "version": 1, "value": "0"});
+            json!({"revision": 5, "kvs": [kv], "more": true, "count": 4})
+        },
+    },
+    Difference {
+        row: "PD-08",
+        why: "etcd looks at the missing key first inside a txn; ours is one order everywhere",
+        ours: || json!({"error": "etcdserver: requested lease not found"}),
+    },
+    Difference {
+        row: "TX-11",
+        why: "this version looks at puts before ranges; as in 3.7, the first operation that fails decides",
+        ours: || json!({"error": "etcdserver: mvcc: required revision is a future revision"}),
+    },
+    Difference {
+        row: "CP-02",
+        why: "this version loses the tombstone at the compact revision",
+        ours: || {
+            let tombstone = json!({"type": "DELETE", "kv": {"key": "a", "mod_revision": 3}});
+            let kv = json!({"key": "b", "create_revision": 4, "mod_revision": 4, "version": 1, "value": "1"});
+            json!({"events": [tombstone, {"kv": kv}]})
+        },
+    },
 ];
 
 #[test]
@@ -125,7 +140,7 @@ fn every_recorded_scenario_has_a_test_and_every_difference_a_recording() {
     }
     assert!(found.iter().map(|(file, row)| (*file, &row[..])).eq(SCENARIOS.iter().copied()));
     differences.sort();
-    let mut listed: Vec<_> = DIFFERENCES.iter().map(|(row, ..)| *row).collect();
+    let mut listed: Vec<_> = DIFFERENCES.iter().map(|difference| difference.row).collect();
     listed.sort_unstable();
     assert_eq!(differences, listed);
     assert_eq!(fs::read_dir(directory()).unwrap().count(), 8, "no file without tests");
@@ -188,7 +203,8 @@ impl Replay<'_> {
             assert_eq!(ours, recorded, "ours is left, etcd's right: {call} {request}");
             return;
         };
-        let (_, why, expected) = DIFFERENCES.iter().find(|(name, ..)| row == name).expect("the difference is listed");
+        let listed = DIFFERENCES.iter().find(|difference| row == difference.row);
+        let Difference { row, why, ours: expected } = listed.expect("the difference is listed");
         assert_ne!(ours, recorded, "{row} is a difference no more: {why}");
         assert_eq!(ours, expected(), "{row}: {why}");
     }
