@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::mutex::{give_up_unless_come, is_held};
+use crate::coordination::mutex::is_held;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, enter, leave, prefix_of};
+use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, enter, give_up_unless_come, leave, prefix_of};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision};

@@ -15,7 +15,7 @@
 //! event of a watch that the caller has dropped since. The latter takes the hub's lock, in which all watches of a
 //! revision are marked, so that the line's is marked too.
 //!
-//! A line exists while somebody stands in it.
+//! A line exists while somebody stands in it, or has a queue of that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
@@ -102,6 +102,13 @@ impl Line {
         let mut state = self.state.lock();
         let keys = self.refresh(db, &mut state)?;
         Ok((keys.place(own, blocks), keys.watch.progress()))
+    }
+
+    /// The key that was created first, if there is one, and the revision as of which that is.
+    pub(super) fn first(&self, db: &Db) -> Result<(Option<Bytes>, Revision)> {
+        let mut state = self.state.lock();
+        let keys = self.refresh(db, &mut state)?;
+        Ok((keys.by_creation.first().map(|(_, key)| key.clone()), keys.watch.progress()))
     }
 
     /// Brings the line up to date, from the beginning if need be.

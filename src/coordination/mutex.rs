@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::coordination::session::Session;
-use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, enter, leave, own_key, prefix_of};
+use crate::coordination::wait::{
+    Entry, WaitOptions, Waited, Waiter, enter, give_up_unless_come, leave, own_key, prefix_of, without_lease,
+};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Token};
@@ -98,10 +100,7 @@ impl Mutex {
         let oldest = Range::new(all.clone()).sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1).keys_only();
         let txn = self.session.db().txn().when([Compare::create_revision(all).eq(0)]);
         let txn = txn.then([Put::new(&key, "").lease(self.session.lease())]).or_else([oldest]);
-        let response = txn.commit().map_err(|error| match error {
-            Error::LeaseNotFound => Error::SessionExpired,
-            other => other,
-        })?;
+        let response = txn.commit().map_err(without_lease)?;
         let revision = match &response.responses[..] {
             _ if response.succeeded => Some(response.revision),
             [OpResponse::Range(range)] => range.kvs.first().filter(|kv| kv.key == key).map(|kv| kv.create_revision),
@@ -110,18 +109,6 @@ impl Mutex {
         let token = |revision| Token { key, revision, lease: self.session.lease() };
         Ok(revision.map(|revision| LockGuard::new(&self.session, token(revision))))
     }
-}
-
-/// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
-pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
-    if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
-        match leave(session.db(), &entry.own) {
-            // With the session or the store everything is gone that could be removed, or nothing can be.
-            Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    waited
 }
 
 /// A lock that is held. Dropping it releases the lock, as [`LockGuard::unlock`] does without telling of errors; if that

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::coordination::barrier::DoubleBarrier;
 use crate::coordination::election::Election;
 use crate::coordination::mutex::Mutex;
+use crate::coordination::rw_lock::RwLock;
 use crate::db::Db;
 use crate::db::keeper::{Keeping, Kept};
 use crate::db::signal::{Parker, Signal};
@@ -193,6 +195,16 @@ impl Session {
     /// An election by this name. Nothing is done yet.
     pub fn election(&self, name: impl AsRef<[u8]>) -> Election {
         Election::new(self, name.as_ref())
+    }
+
+    /// A lock for readers and writers by this name. Nothing is done yet.
+    pub fn rw_lock(&self, name: impl AsRef<[u8]>) -> RwLock {
+        RwLock::new(self, name.as_ref())
+    }
+
+    /// A barrier that `count` sessions enter together and leave together. Nothing is done yet.
+    pub fn double_barrier(&self, name: impl AsRef<[u8]>, count: usize) -> DoubleBarrier {
+        DoubleBarrier::new(self, name.as_ref(), count)
     }
 
     /// Ends the session for all clones: its lease is revoked and its keys are gone on return, so that the next in each

@@ -189,23 +189,30 @@ pub(super) struct Entry {
     pub(super) alone: bool,
 }
 
-/// Puts the session's key under the prefix, unless it is there already: one txn, which tells the uncontended case too.
-///
-/// Differs from etcd: there the txn also reads the oldest key of the prefix, sorting all of them each time.
+/// Puts the session's key under the prefix, unless it is there already.
 pub(super) fn enter(session: &Session, prefix: &Bytes, value: &[u8]) -> Result<Entry> {
-    let key = own_key(prefix, session.lease());
+    join(session, own_key(prefix, session.lease()), KeyRange::prefix(prefix), value)
+}
+
+/// Puts a key of the session's, unless it is there already: one txn, which also tells whether nothing of what may block
+/// the key was there before it.
+///
+/// Differs from etcd: there the txn reads the oldest key of the prefix, sorting all of them each time.
+pub(super) fn join(session: &Session, key: Bytes, blocking: KeyRange, value: &[u8]) -> Result<Entry> {
     let put = || Put::new(&key, value).lease(session.lease());
-    let absent = Compare::create_revision(&key).eq(0);
-    let join = Txn::new().when([absent]).then([put()]).or_else([Range::new(&key)]);
-    let empty = Compare::create_revision(KeyRange::prefix(prefix)).eq(0);
-    let txn = session.db().txn().when([empty]).then([put()]).or_else([Op::from(join)]);
-    let response = txn.commit().map_err(|error| match error {
-        Error::LeaseNotFound => Error::SessionExpired,
-        other => other,
-    })?;
+    let absent = || Compare::create_revision(&key).eq(0);
+    let behind = Txn::new().when([absent()]).then([put()]).or_else([Range::new(&key)]);
+    let alone = [absent(), Compare::create_revision(blocking).eq(0)];
+    let txn = session.db().txn().when(alone).then([put()]).or_else([Op::from(behind)]);
+    let response = txn.commit().map_err(without_lease)?;
     let found = if response.succeeded { None } else { found_in(&response) };
     let (found, revision) = found.map_or((None, response.revision), |(value, created)| (Some(value), created));
     Ok(Entry { own: Token { key, revision, lease: session.lease() }, found, alone: response.succeeded })
+}
+
+/// To a session, a lease that is not there is its own end.
+pub(super) fn without_lease(error: Error) -> Error {
+    if matches!(error, Error::LeaseNotFound) { Error::SessionExpired } else { error }
 }
 
 /// The value and the creation of the session's own key, if it was there.
@@ -225,6 +232,18 @@ pub(super) fn own_key(prefix: &[u8], lease: LeaseId) -> Bytes {
 /// The prefix of a name: name and `/`, as etcd's `concurrency` has it.
 pub(super) fn prefix_of(name: &[u8]) -> Bytes {
     [name, b"/"].concat().into()
+}
+
+/// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
+pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
+    if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
+        match leave(session.db(), &entry.own) {
+            // With the session or the store everything is gone that could be removed, or nothing can be.
+            Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    waited
 }
 
 /// Deletes a key if it is still the one that was created then. Whether it was.

@@ -8,7 +8,9 @@
 
 mod co_election;
 mod co_mutex;
+mod co_recipes;
 mod co_session;
+mod co_stm;
 mod compaction;
 mod concurrency;
 mod embedding;
