@@ -1,5 +1,6 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
+mod cursor;
 mod lease;
 mod open;
 mod operation;
@@ -24,8 +25,10 @@ use crate::op::{
     Compare, Delete, DeleteResponse, Put, PutOptions, PutResponse, Range, RangeResponse, Txn, TxnResponse, check_key,
 };
 use crate::options::{LogEvent, Options};
+use crate::sabotage::{Bug, is_planted};
 use crate::watch::WatchBuilder;
 
+pub use cursor::{Cursor, CursorBuilder, CursorStatus};
 pub use lease::{Lease, LeaseStatus};
 pub use operation::Operation;
 pub use snapshot::{RangeIter, Snapshot};
@@ -313,6 +316,9 @@ impl Db {
         if is_read_only(&txn) {
             return self.engine().read_txn(&txn);
         }
+        if is_planted(Bug::AdvanceApart) {
+            return self.engine().advance_apart(txn);
+        }
         match self.engine().submit(Kind::Txn(txn))? {
             Response::Txn(response) => Ok(response),
             other => unreachable!("a txn answers {other:?}"),
@@ -393,6 +399,7 @@ impl Db {
     pub fn compact(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         match self.engine().submit(Kind::Compact { revision: revision.into() })? {
             Response::Done(current) => {
+                self.engine().lapse_in_time()?;
                 self.engine().kick_merge();
                 Ok(CompactResponse { revision: current, compact_revision: self.engine().compact_revision() })
             }

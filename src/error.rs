@@ -89,10 +89,19 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
+    /// There is no cursor of that name; nothing was done.
+    CursorNotFound,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
     Canceled,
+
+    /// The cursor stands elsewhere: another consumer, or an earlier try of this one, has advanced it. Nothing was done; go
+    /// on from its position.
+    CursorMoved {
+        /// Where it stands.
+        position: Revision,
+    },
 
     // Wait, or go elsewhere.
     /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
@@ -221,6 +230,8 @@ impl fmt::Display for Error {
             }
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
+            Error::CursorNotFound => f.write_str("requested cursor not found"),
+            Error::CursorMoved { position } => write!(f, "the cursor has moved, it is at {position}"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
             Error::Locked { holder: Some(holder) } => {

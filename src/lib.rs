@@ -62,15 +62,18 @@ mod store;
 pub mod testing;
 mod watch;
 
-pub use db::{CompactResponse, Db, DbTxn, Lease, LeaseStatus, Operation, RangeIter, Snapshot};
+pub use db::{
+    CompactResponse, Cursor, CursorBuilder, CursorStatus, Db, DbTxn, Lease, LeaseStatus, Operation, RangeIter, Snapshot,
+};
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};
 pub use engine::verify::{CheckReport, Problem};
 pub use error::{Applied, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
 pub use op::{
-    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, OnceResponse, Op, OpResponse,
-    OperationId, Put, PutOptions, PutResponse, Range, RangeResponse, SortOrder, SortTarget, Txn, TxnResponse, stage,
+    Advance, AdvanceResponse, Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, OnceResponse,
+    Op, OpResponse, OperationId, Put, PutOptions, PutResponse, Range, RangeResponse, SortOrder, SortTarget, Txn,
+    TxnResponse, stage,
 };
 pub use options::{Durability, LogEvent, LogHook, Options};
 pub use watch::{

@@ -8,10 +8,12 @@ use crate::kv::{KeyRange, LeaseId, Revision};
 use bytes::Bytes;
 use std::marker::PhantomData;
 
+mod advance;
 mod once;
 mod response;
+pub use advance::Advance;
 pub use once::{OnceResponse, OperationId};
-pub use response::{DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
+pub use response::{AdvanceResponse, DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
 
 /// Writes one key, as etcd's `PutRequest`.
 ///
@@ -505,6 +507,8 @@ pub enum Op {
     Range(Range),
     /// A nested txn.
     Txn(Txn),
+    /// Advance a cursor.
+    Advance(Advance),
 }
 
 impl From<Put> for Op {
@@ -634,7 +638,7 @@ impl Txn {
             match op {
                 Op::Range(range) => range.blank_lease = true,
                 Op::Txn(nested) => nested.blank_leases(),
-                Op::Put(_) | Op::Delete(_) => {}
+                Op::Put(_) | Op::Delete(_) | Op::Advance(_) => {}
             }
         }
     }

@@ -40,6 +40,8 @@ pub enum Bug {
     ExpiryWithoutEpoch,
     /// S27: a flush forgets the operation ids of its memtable.
     OperationForgotten,
+    /// S28: a cursor's advance is not in the record of its txn.
+    AdvanceApart,
 }
 
 #[cfg(feature = "_testing")]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::engine::command::{Cause, Command, Kind, Stamp};
+use crate::engine::cursors::{self, Moves};
 use crate::engine::operations::{self, Replay};
 use crate::engine::query::{self, Answer};
 use crate::engine::state::{Changes, Lease, State};
@@ -15,8 +16,8 @@ use crate::error::{Error, Invalid, Result};
 use crate::kv::{LeaseId, Revision};
 use crate::memtable::Bounds;
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put, PutResponse, Range,
-    RangeResponse, Txn, TxnResponse,
+    Advance, AdvanceResponse, Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put,
+    PutResponse, Range, RangeResponse, Txn, TxnResponse,
 };
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
@@ -31,6 +32,8 @@ pub(crate) enum Response {
     Txn(TxnResponse),
     /// Of lease commands and compactions: the store's revision after them.
     Done(Revision),
+    /// Of commands of cursors: the cursor's position after them.
+    Cursor(Revision),
 }
 
 /// What a command answers and changes.
@@ -61,6 +64,7 @@ pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> R
 
 fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
     let mut draft = Draft::new(state, version);
+    draft.time_ms = command.time_ms;
     let response = match &command.kind {
         Kind::Put(put) => Response::Put(draft.put(put)?),
         Kind::Delete(delete) => Response::Delete(draft.delete(delete)?),
@@ -69,6 +73,7 @@ fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
         Kind::Revoke { id, cause } => draft.revoke(*id, *cause)?,
         Kind::LeaseCheckpoint { renewed, stamp, remaining } => draft.lease_checkpoint(*renewed, *stamp, remaining),
         Kind::Compact { revision } => draft.compact(revision.get())?,
+        Kind::Cursor(cursor) => Response::Cursor(Revision::new(draft.cursors.run(state, command.time_ms, cursor)?)),
     };
     Ok(Outcome { response, changes: draft.finish(), replay: None })
 }
@@ -88,7 +93,10 @@ struct Draft<'a> {
     /// Changes of user keys so far: the next one's sub-revision.
     sub: u32,
     leases: Vec<(LeaseId, Option<Lease>)>,
-    compact_revision: Option<u64>,
+    compact_ordered: Option<u64>,
+    cursors: Moves,
+    /// When the command was ordered.
+    time_ms: u64,
     /// Whether the number of changed keys is bounded: a lease must always be able to end.
     bounded: bool,
 }
@@ -102,15 +110,29 @@ impl<'a> Draft<'a> {
             newest: BTreeMap::new(),
             sub: 0,
             leases: Vec::new(),
-            compact_revision: None,
+            compact_ordered: None,
+            cursors: Moves::default(),
+            time_ms: 0,
             bounded: true,
         }
     }
 
     fn finish(self) -> Changes {
         let revision = self.revision();
-        let Draft { entries, leases, compact_revision, .. } = self;
-        Changes { revision, entries, leases, compact_revision, operation: None }
+        let compact_revision = self.compact_revision();
+        let Draft { entries, leases, compact_ordered, cursors, .. } = self;
+        let cursors = cursors.into_changes();
+        Changes { revision, entries, leases, compact_revision, compact_ordered, cursors, operation: None }
+    }
+
+    /// The compact revision, if the command moves it: cursors hold back what was ordered.
+    fn compact_revision(&self) -> Option<u64> {
+        if self.compact_ordered.is_none() && self.cursors.is_empty() {
+            return None;
+        }
+        let ordered = self.compact_ordered.max(self.state.compact_ordered);
+        let effective = cursors::effective(ordered, self.cursors.all(self.state));
+        effective.filter(|_| effective > self.state.compact_revision)
     }
 
     /// The revision of the changes, whether there are any yet or not.
@@ -271,7 +293,7 @@ impl<'a> Draft<'a> {
 
     fn txn(&mut self, txn: &Txn) -> Result<TxnResponse> {
         let branch = self.choose(txn)?;
-        self.check_branch(txn, &branch)?;
+        self.check_branch(txn, &branch, &mut Moves::default())?;
         let mut response = self.run(txn, &branch)?;
         response.revision = Revision::new(self.revision());
         Ok(response)
@@ -311,7 +333,7 @@ impl<'a> Draft<'a> {
 
     /// What can fail is checked on the branch taken, against the state before the txn; the first failing operation in
     /// order decides (TX-11).
-    fn check_branch(&self, txn: &Txn, branch: &Branch) -> Result<()> {
+    fn check_branch(&self, txn: &Txn, branch: &Branch, moves: &mut Moves) -> Result<()> {
         let mut nested = branch.nested.iter();
         for op in branch_ops(txn, branch.succeeded) {
             match op {
@@ -324,7 +346,10 @@ impl<'a> Draft<'a> {
                 }
                 Op::Range(query) => self.check_revision(query.at)?,
                 Op::Delete(_) => {}
-                Op::Txn(txn) => self.check_branch(txn, nested.next().expect("one branch for each nested txn"))?,
+                Op::Advance(advance) => moves.advance(self.state, self.time_ms, advance.step())?,
+                Op::Txn(txn) => {
+                    self.check_branch(txn, nested.next().expect("one branch for each nested txn"), moves)?
+                }
             }
         }
         Ok(())
@@ -338,10 +363,16 @@ impl<'a> Draft<'a> {
                 Op::Put(put) => OpResponse::Put(self.put(put)?),
                 Op::Delete(delete) => OpResponse::Delete(self.delete(delete)?),
                 Op::Range(query) => OpResponse::Range(self.range(query)?),
+                Op::Advance(advance) => OpResponse::Advance(self.advance(advance)?),
                 Op::Txn(txn) => OpResponse::Txn(self.run(txn, nested.next().expect("one branch for each nested txn"))?),
             });
         }
         Ok(TxnResponse { revision: Revision::ZERO, succeeded: branch.succeeded, responses })
+    }
+
+    fn advance(&mut self, advance: &Advance) -> Result<AdvanceResponse> {
+        self.cursors.advance(self.state, self.time_ms, advance.step())?;
+        Ok(AdvanceResponse { revision: Revision::new(self.revision()), position: advance.to })
     }
 
     fn check_revision(&self, at: Revision) -> Result<()> {
@@ -420,7 +451,10 @@ impl<'a> Draft<'a> {
         if self.state.compact_revision.is_some_and(|compacted| revision <= compacted) {
             return Err(Error::Compacted { compacted: Revision::new(self.state.compacted()) });
         }
-        self.compact_revision = Some(revision);
+        // What was ordered before and is held back goes on being held.
+        if self.state.compact_ordered < Some(revision) {
+            self.compact_ordered = Some(revision);
+        }
         Ok(self.done())
     }
 }

@@ -12,10 +12,11 @@
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
+use crate::engine::cursors::CursorCommand;
 use crate::engine::operations::Operation;
 use crate::kv::{KeyRange, LeaseId, RangeEnd, Revision};
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
+    Advance, Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
 };
 
 /// One step of the state machine.
@@ -37,6 +38,7 @@ pub(crate) enum Kind {
     Revoke { id: LeaseId, cause: Cause },
     LeaseCheckpoint { renewed: bool, stamp: Stamp, remaining: Vec<(LeaseId, u64)> },
     Compact { revision: Revision },
+    Cursor(CursorCommand),
 }
 
 /// Why a lease is revoked.
@@ -123,6 +125,7 @@ impl Kind {
                 }
             }
             Kind::Compact { revision } => out.put_varint(revision.get()),
+            Kind::Cursor(cursor) => cursor.write(out),
         }
     }
 }
@@ -142,6 +145,7 @@ impl Kind {
             Kind::Revoke { .. } => 5,
             Kind::LeaseCheckpoint { .. } => 6,
             Kind::Compact { .. } => 7,
+            Kind::Cursor(cursor) => cursor.tag(),
         }
     }
 }
@@ -154,6 +158,7 @@ impl Kind {
             Kind::Put(put) => put_bytes(put),
             Kind::Delete(delete) => range_bytes(&delete.range),
             Kind::Txn(txn) => txn_bytes(txn),
+            Kind::Cursor(_) => 0,
             Kind::Grant { .. } | Kind::Revoke { .. } | Kind::LeaseCheckpoint { .. } | Kind::Compact { .. } => 0,
         }
     }
@@ -177,6 +182,7 @@ fn txn_bytes(txn: &Txn) -> usize {
         Op::Put(put) => put_bytes(put),
         Op::Delete(delete) => range_bytes(&delete.range),
         Op::Range(range) => range_bytes(&range.range),
+        Op::Advance(advance) => advance.name.len(),
         Op::Txn(nested) => txn_bytes(nested),
     });
     compares.chain(ops).fold(0, usize::saturating_add)
@@ -204,7 +210,7 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
             Kind::LeaseCheckpoint { renewed, stamp, remaining }
         }
         7 => Kind::Compact { revision: Revision::new(reader.varint()?) },
-        _ => return None,
+        _ => Kind::Cursor(CursorCommand::read(reader, tag)?),
     })
 }
 
@@ -270,7 +276,7 @@ fn read_put(reader: &mut Reader<'_>) -> Option<Put> {
     Some(Put { key, value, options: PutOptions { lease, prev_kv, ignore_value, ignore_lease } })
 }
 
-fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
+pub(crate) fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     out.put_bytes(&range.start);
     match &range.end {
         RangeEnd::Key => out.put_u8(0),
@@ -282,7 +288,7 @@ fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     }
 }
 
-fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
+pub(crate) fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
     let start = read_owned(reader)?;
     let end = match reader.u8()? {
         0 => RangeEnd::Key,
@@ -376,6 +382,12 @@ fn write_op(out: &mut Vec<u8>, op: &Op) {
             out.put_u8(4);
             write_txn(out, txn);
         }
+        Op::Advance(advance) => {
+            out.put_u8(33);
+            out.put_bytes(&advance.name);
+            out.put_varint(advance.from.get());
+            out.put_varint(advance.to.get());
+        }
     }
 }
 
@@ -385,6 +397,11 @@ fn read_op(reader: &mut Reader<'_>, depth: u32) -> Option<Op> {
         2 => Op::Delete(read_delete(reader)?),
         3 => Op::Range(read_query(reader)?),
         4 => Op::Txn(read_txn(reader, depth + 1)?),
+        33 => Op::Advance(Advance {
+            name: read_owned(reader)?,
+            from: Revision::new(reader.varint()?),
+            to: Revision::new(reader.varint()?),
+        }),
         _ => return None,
     })
 }
@@ -428,6 +445,7 @@ fn read_compare(reader: &mut Reader<'_>) -> Option<Compare> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::cursors::Definition;
     use crate::engine::operations::Limits;
 
     fn samples() -> Vec<Kind> {
@@ -443,6 +461,9 @@ mod tests {
             .or_else([Range::new("k").at(5).limit(3).reverse().keys_only().min_mod_revision(2)])
             .finish();
         let stamp = Stamp { boot_id: 1 << 100, boot_ms: 5, wall_ms: 6 };
+        let name = Bytes::from_static(b"c");
+        let range = KeyRange::prefix("p");
+        let definition = Definition { range, no_put: false, no_delete: true, max_lag: 4, max_age_ms: 1 << 30 };
         vec![
             Kind::Put(Put::with("k", "v", PutOptions::new().lease(7).ignore_value())),
             Kind::Delete(Delete::new(KeyRange::from_key("x"))),
@@ -452,6 +473,11 @@ mod tests {
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Expired { renewal_epoch: 300 } },
             Kind::LeaseCheckpoint { renewed: true, stamp, remaining: vec![(LeaseId::new(9), 17)] },
             Kind::Compact { revision: Revision::new(12) },
+            Kind::Txn(Txn::new().then([Op::advance("c", 3, 4)]).finish()),
+            Kind::Cursor(CursorCommand::Create { name: name.clone(), definition, at: Some(0), max: 3 }),
+            Kind::Cursor(CursorCommand::Reset { name: name.clone(), to: 300 }),
+            Kind::Cursor(CursorCommand::Drop { name: name.clone() }),
+            Kind::Cursor(CursorCommand::Lapse { name, position: 5 }),
         ]
     }
 

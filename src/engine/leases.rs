@@ -261,7 +261,9 @@ pub(crate) struct Granted {
 fn done(response: Response) -> Revision {
     match response {
         Response::Done(revision) => revision,
-        Response::Put(_) | Response::Delete(_) | Response::Txn(_) => unreachable!("lease commands answer Done"),
+        Response::Put(_) | Response::Delete(_) | Response::Txn(_) | Response::Cursor(_) => {
+            unreachable!("lease commands answer Done")
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
 //! | `leases.rs` | the lease verbs, and expiry |
+//! | `cursors.rs` | durable watch cursors, and what they hold back of compaction |
 //! | `operations.rs`, `results.rs` | operation ids: writes that take effect once, and the answers that are kept for them |
 //! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
 //! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs` | hash, stats and health; `Db::check`; dumps; copies |
@@ -33,10 +34,11 @@ mod backup;
 mod close;
 pub(crate) mod command;
 mod commit;
+pub(crate) mod cursors;
 pub(crate) mod dump;
 mod history;
 pub(crate) mod inspect;
-mod leases;
+pub(crate) mod leases;
 pub(crate) mod operations;
 pub(crate) mod pin;
 pub(crate) mod query;
@@ -54,12 +56,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::apply::Response;
 use crate::engine::background::Background;
 use crate::engine::command::{Command, Kind, Stamp};
 use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
+use crate::engine::cursors::{Cursor, Cursors};
 use crate::engine::operations::{Answer, Operation};
 use crate::engine::state::{Changes, Lease, State};
 use crate::error::{Error, Result};
@@ -103,6 +107,8 @@ pub(crate) struct Engine {
     writer: Option<Writer>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) lessor: Lessor,
+    /// The cursors as published; taken alone.
+    cursors: Mutex<Cursors>,
     pins: pin::Pins,
     background: Background,
     poison: Mutex<Option<Error>>,
@@ -145,6 +151,8 @@ pub(crate) struct Core {
     closed: VecDeque<Closed>,
     /// Leases changed since the active memtable became active.
     dirty_leases: BTreeSet<LeaseId>,
+    /// Cursors changed since then.
+    dirty_cursors: BTreeSet<Bytes>,
     /// The last command that the memtables before the active one hold.
     rotated_index: u64,
     /// Bytes logged since then.
@@ -168,7 +176,9 @@ struct Closed {
     /// The last command that is in it, and when it is published.
     ticket: Ticket,
     compact_revision: Option<u64>,
+    compact_ordered: Option<u64>,
     leases: Vec<(LeaseId, Option<Lease>)>,
+    cursors: Vec<(Bytes, Option<Cursor>)>,
     /// What was remembered of operations meanwhile, as far as it still counted when it was closed.
     operations: (OperationsRow, Vec<Arc<Remembered>>),
 }
@@ -327,6 +337,7 @@ impl Engine {
             self.version.load().active().insert(&changes.entries);
         }
         core.dirty_leases.extend(changes.leases.iter().map(|(id, _)| *id));
+        core.dirty_cursors.extend(changes.cursors.iter().map(|(name, _)| name.clone()));
         core.batch.add(&core.state, changes);
         if is_planted(Bug::VisibleBeforeSync) {
             self.visible.store(core.state.revision, Ordering::Release);
@@ -337,13 +348,26 @@ impl Engine {
     fn rotate(&self, core: &mut Core) {
         let dirty = std::mem::take(&mut core.dirty_leases);
         let leases = dirty.into_iter().map(|id| (id, core.state.leases.get(&id).cloned())).collect();
-        let (State { revision, term, compact_revision, .. }, ticket) = (&core.state, core.ticket());
-        let (revision, term, compact_revision) = (*revision, *term, *compact_revision);
+        let dirty = std::mem::take(&mut core.dirty_cursors);
+        let cursor = |name: Bytes| (name.clone(), core.state.cursors.get(&name).cloned());
+        let cursors = dirty.into_iter().map(cursor).collect();
+        let ticket = core.ticket();
+        let State { revision, term, compact_revision, compact_ordered, .. } = core.state;
         let memtable = self.version.load().active().clone();
         let window = &core.state.operations;
         let operations = (window.row(ticket.index), window.above(core.rotated_index));
         core.rotated_index = ticket.index;
-        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases, operations });
+        core.closed.push_back(Closed {
+            memtable,
+            revision,
+            term,
+            ticket,
+            compact_revision,
+            compact_ordered,
+            leases,
+            cursors,
+            operations,
+        });
         core.log_bytes = 0;
         self.edit_version(|version| version.memtables.insert(0, Arc::default()));
         self.kick(background::Job::Flush);
@@ -482,6 +506,7 @@ fn grows(command: &Command) -> bool {
     match &command.kind {
         Kind::Put(_) | Kind::Grant { .. } => true,
         Kind::Txn(txn) => has_put(txn),
+        Kind::Cursor(_) => false,
         Kind::Delete(_) | Kind::Revoke { .. } | Kind::LeaseCheckpoint { .. } | Kind::Compact { .. } => false,
     }
 }
@@ -490,7 +515,7 @@ fn has_put(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|op| match op {
         Op::Put(_) => true,
         Op::Txn(nested) => has_put(nested),
-        Op::Delete(_) | Op::Range(_) => false,
+        Op::Delete(_) | Op::Range(_) | Op::Advance(_) => false,
     })
 }
 
@@ -516,6 +541,7 @@ impl Batch {
         self.last_index = state.index;
         self.revision = state.revision;
         self.compacted = state.compacted();
+        self.cursors.extend(changes.cursors.iter().cloned());
         for (id, lease) in &changes.leases {
             self.leases.push(match lease {
                 Some(lease) if lease.renewal_epoch == 0 => LeaseNote::Granted(*id, Duration::from_millis(lease.ttl_ms)),

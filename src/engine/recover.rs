@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use crate::engine::command::{Command, Stamp, newer_version};
 use crate::engine::commit::{Batch, Commit};
+use crate::engine::cursors::cursor;
 use crate::engine::operations::Window;
 use crate::engine::state::{Lease, State};
 use crate::engine::{Core, Engine, Obstacle, Phase, Writer, apply, background, millis, reorganize, stamp_of};
@@ -38,7 +39,7 @@ use crate::memtable::Memtable;
 use crate::options::{LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
-use crate::store::catalog::{self, Catalog, Checkpoint, Contents, Edit, LeaseRow, Meta, RunRow, SegmentRow};
+use crate::store::catalog::{self, Catalog, Checkpoint, Contents, CursorRow, Edit, LeaseRow, Meta, RunRow, SegmentRow};
 use crate::store::run::{Run, RunInfo, run_path};
 use crate::store::state_file::{self, state_path};
 use crate::watch::{History, Hub};
@@ -250,7 +251,9 @@ impl Opening {
     }
 
     fn state(&self, contents: &Contents) -> Result<State> {
-        let Checkpoint { revision, term, index, compact_revision, .. } = contents.checkpoint;
+        let Checkpoint { revision, term, index, compact_revision, compact_ordered, .. } = contents.checkpoint;
+        let named = |(name, row): (&Vec<u8>, &CursorRow)| (name.clone().into(), cursor(row));
+        let cursors = contents.cursors.iter().map(named).collect();
         let leases = contents.leases.iter().map(|(id, row)| (LeaseId::new(*id), lease(row))).collect();
         let command_changes_max = self.options.command_changes_max;
         let mut remembered = Vec::new();
@@ -258,7 +261,17 @@ impl Opening {
             remembered.extend(state_file::read(&self.disk, contents.meta.store_id, *id, row)?);
         }
         let operations = Window::load(&contents.operations, remembered);
-        Ok(State { revision, term, index, compact_revision, leases, operations, command_changes_max })
+        Ok(State {
+            revision,
+            term,
+            index,
+            compact_revision,
+            compact_ordered,
+            cursors,
+            leases,
+            operations,
+            command_changes_max,
+        })
     }
 
     /// Reports a torn tail: bytes behind the last frame that are no frame.
@@ -299,6 +312,7 @@ impl Opening {
                 writer,
                 hub: Hub::new(history, self.clock, state.revision, self.options.watches_max),
                 lessor: Lessor::default(),
+                cursors: Mutex::new(state.cursors.clone()),
                 pins: crate::engine::pin::Pins::default(),
                 background: background::Background::default(),
                 poison: Mutex::new(None),
@@ -317,6 +331,7 @@ impl Opening {
                     batch: Batch::new(1),
                     closed: std::collections::VecDeque::new(),
                     dirty_leases: BTreeSet::new(),
+                    dirty_cursors: BTreeSet::new(),
                     log_bytes: 0,
                     phase: Phase::Open,
                 }),
@@ -407,6 +422,7 @@ impl Engine {
         self.compacted.store(core.state.compacted(), Ordering::Release);
         self.synced.store(core.state.revision, Ordering::Release);
         self.recovered_revision.store(core.state.revision, Ordering::Release);
+        self.cursors.lock().clone_from(&core.state.cursors);
         self.commit.set_published(core.state.index);
     }
 

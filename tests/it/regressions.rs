@@ -448,7 +448,10 @@ fn etcd_14140_nothing_unsynced_is_seen() {
             .collect();
         let mut watch = db.watch(..).from(2).start().unwrap();
         let mut seen = Vec::new();
-        while !writers.iter().all(|writer| writer.is_finished()) {
+        let mut ended = false;
+        while !ended {
+            // Once more after the end, which may come before the first look.
+            ended = writers.iter().all(|writer| writer.is_finished());
             let read = db.revision().get();
             seen.push((read, disk.position()));
             if let Some(batch) = watch.next_timeout(ms(1)).unwrap() {

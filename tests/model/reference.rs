@@ -10,11 +10,14 @@
 
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
+#[path = "cursors.rs"]
+mod cursors;
 #[path = "remembered.rs"]
 mod remembered;
 #[path = "vocabulary.rs"]
 mod vocabulary;
 
+pub(crate) use cursors::{AdvanceOp, CURSORS_MAX, Cursor};
 pub(crate) use remembered::{OPERATION_IDS_AGE, OPERATION_IDS_MAX, Remembered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,6 +31,9 @@ pub(crate) struct Model {
     revision: u64,
     /// `None` until the first compaction: not the same as a compaction at 0 (CP-01).
     compacted: Option<u64>,
+    /// What was ordered to be compacted; cursors may hold it back.
+    ordered: Option<u64>,
+    cursors: BTreeMap<Blob, Cursor>,
     leases: BTreeMap<i64, Lease>,
     watchers: BTreeMap<u8, Watcher>,
     /// The operations with an id, oldest first, and the highest revision of one that was forgotten.
@@ -60,6 +66,8 @@ impl Model {
             changes: Vec::new(),
             revision: 1,
             compacted: None,
+            ordered: None,
+            cursors: BTreeMap::new(),
             leases: BTreeMap::new(),
             watchers: BTreeMap::new(),
             remembered: Vec::new(),
@@ -120,6 +128,11 @@ impl Model {
             Op::KeepAlive(id) => Answer::Millis(self.keep_alive(*id)?),
             Op::TimeToLive(id) => Answer::TimeToLive(self.time_to_live(*id)),
             Op::Leases => Answer::Leases(self.leases()),
+            Op::CreateCursor { name, span, no_delete, at } => self.create_cursor(name, span, *no_delete, *at)?,
+            Op::ResetCursor { name, to } => self.reset_cursor(name, *to)?,
+            Op::DropCursor(name) => self.drop_cursor(name)?,
+            Op::WatchCursor { slot, name } => self.watch_cursor(*slot, name)?,
+            Op::Cursors => Answer::Cursors(self.cursors()),
             Op::Once { id, since, op } => self.once(*id, *since, op)?,
             Op::Remembered => Answer::Ids(self.remembered.iter().map(|known| (known.id, known.revision)).collect()),
             Op::Watch { slot, watch } => {
@@ -268,20 +281,27 @@ impl Model {
         txn.check_shape(self.max_txn_ops)?;
         check_duplicates(&txn.then)?;
         check_duplicates(&txn.or_else)?;
-        self.check_txn(txn)?;
+        self.clone().check_txn(txn, self)?;
         let before = self.clone();
-        let mut answer = self.write(|model| model.run_txn(txn, &before))?;
+        let result = self.write(|model| model.run_txn(txn, &before));
+        if result.is_err() {
+            self.cursors = before.cursors;
+        }
+        let mut answer = result?;
+        self.settle_compaction();
         answer.revision = self.revision;
         Ok(answer)
     }
 
-    fn check_txn(&self, txn: &TxnOp) -> Result<(), Failure> {
-        for item in self.branch(txn) {
+    /// On a copy, in which cursors move along; `before` decides branches.
+    fn check_txn(&mut self, txn: &TxnOp, before: &Model) -> Result<(), Failure> {
+        for item in before.branch(txn) {
             match item {
                 TxnItem::Put(put) => self.check_put(put)?,
                 TxnItem::Range(range) => self.check_revision(range.revision)?,
                 TxnItem::Delete(_) => {}
-                TxnItem::Txn(nested) => self.check_txn(nested)?,
+                TxnItem::Txn(nested) => self.check_txn(nested, before)?,
+                TxnItem::Advance(advance) => self.advance_cursor(advance)?,
             }
         }
         Ok(())
@@ -300,6 +320,10 @@ impl Model {
                 TxnItem::Range(range) => Answer::Range(self.run_range(range)),
                 TxnItem::Delete(delete) => Answer::Delete(self.run_delete(delete)),
                 TxnItem::Txn(nested) => Answer::Txn(self.run_txn(nested, before)?),
+                TxnItem::Advance(advance) => {
+                    self.advance_cursor(advance)?;
+                    Answer::Advance { revision: self.seen(), position: advance.to }
+                }
             });
         }
         // The caller sets the outermost revision; that of a nested answer is 0 (TX-07).
@@ -324,8 +348,9 @@ impl Model {
         match self.compacted {
             Some(compacted) if revision <= compacted => return Err(Failure::Compacted(compacted)),
             _ if revision > self.revision => return Err(Failure::FutureRevision(self.revision)),
-            _ => self.compacted = Some(revision),
+            _ => self.ordered = self.ordered.max(Some(revision)),
         }
+        self.settle_compaction();
         Ok(self.revision)
     }
 

@@ -11,7 +11,7 @@ use super::reference::{
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
-use etclite::{Compare, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{Compare, Cursor, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
     CompareOn, Delete, DeleteResponse, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder, SortTarget,
     TxnResponse,
@@ -79,6 +79,7 @@ fn item(item: &TxnItem) -> Op {
         TxnItem::Range(op) => range(op).into(),
         TxnItem::Delete(op) => delete(op).into(),
         TxnItem::Txn(op) => txn(op).into(),
+        TxnItem::Advance(op) => Op::advance(&*op.name, op.from, op.to),
     }
 }
 
@@ -105,6 +106,24 @@ fn compare(compare: &CompareOp) -> Compare {
             }
         }
     }
+}
+
+/// Makes a cursor, or finds it.
+pub(crate) fn create_cursor(
+    db: &Db,
+    name: &Blob,
+    span: &Span,
+    no_delete: bool,
+    at: Option<u64>,
+) -> etclite::Result<Cursor> {
+    let mut builder = db.cursor(&**name, key_range(span));
+    if no_delete {
+        builder = builder.no_delete();
+    }
+    if let Some(at) = at {
+        builder = builder.at(at);
+    }
+    builder.create()
 }
 
 /// Sends a write under an operation id; whether it was a repetition, and its answer.
@@ -177,6 +196,9 @@ pub(crate) fn txn_answer(response: &TxnResponse) -> TxnAnswer {
         OpResponse::Delete(response) => Answer::Delete(delete_answer(response)),
         OpResponse::Range(response) => Answer::Range(range_answer(response)),
         OpResponse::Txn(response) => Answer::Txn(txn_answer(response)),
+        OpResponse::Advance(response) => {
+            Answer::Advance { revision: response.revision.get(), position: response.position.get() }
+        }
         other => panic!("a response that the model does not know: {other:?}"),
     });
     TxnAnswer { revision: response.revision.get(), succeeded: response.succeeded, answers: answers.collect() }
@@ -195,6 +217,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::FutureRevision { current } => Failure::FutureRevision(current.get()),
         Error::LeaseNotFound => Failure::LeaseNotFound,
         Error::LeaseExists => Failure::LeaseExists,
+        Error::CursorNotFound => Failure::CursorNotFound,
+        Error::CursorMoved { position } => Failure::CursorMoved(position.get()),
+        Error::Full { what: "cursors", .. } => Failure::TooLarge,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("another definition") => Failure::CursorExists,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("backward") => Failure::AdvanceBackward,
         Error::InvalidArgument(Invalid::OperationIdReused) => Failure::OperationIdReused,
         Error::InvalidArgument(Invalid::Argument(what)) if what.contains("can only read") => Failure::ReadWithId,
         Error::Indeterminate => Failure::Indeterminate,

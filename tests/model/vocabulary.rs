@@ -3,6 +3,7 @@
 //! The types mirror etclite's requests and responses but share no code with them. Keys print as text, so that a failing
 //! sequence can be read.
 
+use super::AdvanceOp;
 use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
@@ -121,6 +122,23 @@ pub(crate) enum Op {
     },
     /// Which operations with an id are remembered.
     Remembered,
+    CreateCursor {
+        name: Blob,
+        span: Span,
+        no_delete: bool,
+        at: Option<u64>,
+    },
+    ResetCursor {
+        name: Blob,
+        to: u64,
+    },
+    DropCursor(Blob),
+    /// A watch of what a cursor has not consumed.
+    WatchCursor {
+        slot: u8,
+        name: Blob,
+    },
+    Cursors,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -222,6 +240,7 @@ impl TxnOp {
                 TxnItem::Range(range) => range.span.check_key()?,
                 TxnItem::Delete(delete) => delete.span.check_key()?,
                 TxnItem::Txn(nested) => nested.check_shape(left)?,
+                TxnItem::Advance(advance) => advance.check_shape()?,
             }
         }
         Ok(())
@@ -234,6 +253,7 @@ pub(crate) enum TxnItem {
     Range(RangeOp),
     Delete(DeleteOp),
     Txn(TxnOp),
+    Advance(AdvanceOp),
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -472,6 +492,14 @@ pub(crate) enum Answer {
         replayed: bool,
         answer: Box<Answer>,
     },
+    /// Of a cursor.
+    Position(u64),
+    Advance {
+        revision: u64,
+        position: u64,
+    },
+    /// Cursors with their positions, by name.
+    Cursors(Vec<(Blob, u64)>),
     /// Operation ids with the revision of each, oldest first.
     Ids(Vec<(u128, u64)>),
 }
@@ -490,6 +518,10 @@ pub(crate) enum Failure {
     FutureRevision(u64),
     LeaseNotFound,
     LeaseExists,
+    CursorNotFound,
+    CursorMoved(u64),
+    CursorExists,
+    AdvanceBackward,
     OperationIdReused,
     ReadWithId,
     /// The operation may have been forgotten; this time nothing was changed.
