@@ -1,5 +1,6 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
+mod cursor;
 mod fence;
 pub(crate) mod keeper;
 mod lease;
@@ -33,8 +34,10 @@ use crate::op::{
     TxnResponse, check_key,
 };
 use crate::options::{LogEvent, Options};
+use crate::sabotage::{Bug, is_planted};
 use crate::watch::WatchBuilder;
 
+pub use cursor::{Cursor, CursorBuilder, CursorStatus};
 pub use fence::Fenced;
 pub use lease::{Lease, LeaseStatus};
 pub use operation::Operation;
@@ -370,7 +373,13 @@ impl Db {
         let txn = self.checked_txn(txn.finish())?;
         // What asks for leases is decided among the writes, on the head; a store without writes has no head.
         let reads = is_read_only(&txn) && (self.engine().options.read_only || !asks_for_leases(&txn));
-        if reads { self.engine().read_txn(&txn) } else { Ok(self.engine().submit_txn(txn, None)?.0) }
+        if reads {
+            return self.engine().read_txn(&txn);
+        }
+        if is_planted(Bug::AdvanceApart) {
+            return self.engine().advance_apart(txn);
+        }
+        Ok(self.engine().submit_txn(txn, None)?.0)
     }
 
     /// Writes on behalf of the holder of a lock: the short form of [`DbTxn::fenced`] for single puts and deletes.
@@ -464,6 +473,7 @@ impl Db {
     pub fn compact(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         match self.engine().submit(Kind::Compact { revision: revision.into() })? {
             Response::Done(current) => {
+                self.engine().lapse_in_time()?;
                 self.engine().kick_merge();
                 Ok(CompactResponse { revision: current, compact_revision: self.engine().compact_revision() })
             }

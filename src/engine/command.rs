@@ -34,12 +34,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
+use crate::engine::cursors::CursorCommand;
 use crate::engine::leases::whole_millis;
 use crate::engine::operations::Operation;
 use crate::kv::{KeyRange, LeaseId, RangeEnd, Revision};
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, GrantOptions, Op, Put, PutOptions, Range, SortOrder, SortTarget,
-    Token, Txn,
+    Advance, Compare, CompareResult, CompareTarget, Delete, GrantOptions, Op, Put, PutOptions, Range, SortOrder,
+    SortTarget, Token, Txn,
 };
 
 /// One step of the state machine.
@@ -92,6 +93,7 @@ pub(crate) enum Kind {
     Compact {
         revision: Revision,
     },
+    Cursor(CursorCommand),
 }
 
 /// Why a lease is revoked.
@@ -204,6 +206,7 @@ impl Kind {
                 }
             }
             Kind::Compact { revision } => out.put_varint(revision.get()),
+            Kind::Cursor(cursor) => cursor.write(out),
         }
     }
 }
@@ -225,6 +228,7 @@ impl Kind {
             Kind::LeaseCheckpoint { .. } => 6,
             Kind::Compact { .. } => 7,
             Kind::Lapse { .. } => 36,
+            Kind::Cursor(cursor) => cursor.tag(),
         }
     }
 }
@@ -241,7 +245,8 @@ impl Kind {
             | Kind::Revoke { .. }
             | Kind::Lapse { .. }
             | Kind::LeaseCheckpoint { .. }
-            | Kind::Compact { .. } => 0,
+            | Kind::Compact { .. }
+            | Kind::Cursor(_) => 0,
         }
     }
 
@@ -260,7 +265,7 @@ fn begins_time(txn: &Txn) -> bool {
         Op::Grant(_) => true,
         Op::Put(put) => put.options.ttl.is_some(),
         Op::Txn(nested) => begins_time(nested),
-        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
+        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) => false,
     })
 }
 
@@ -282,6 +287,7 @@ fn txn_bytes(txn: &Txn) -> usize {
         Op::Put(put) => put_bytes(put),
         Op::Delete(delete) => range_bytes(&delete.range),
         Op::Range(range) => range_bytes(&range.range),
+        Op::Advance(advance) => advance.name.len(),
         Op::Txn(nested) => txn_bytes(nested),
         Op::Grant(_) | Op::Revoke(_) => 0,
     });
@@ -326,7 +332,7 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
             Kind::Txn(txn)
         }
         36 => Kind::Lapse { id: read_lease(reader)?, renewal_epoch: reader.varint()?, stamp: read_stamp(reader)? },
-        _ => return None,
+        _ => Kind::Cursor(CursorCommand::read(reader, tag)?),
     })
 }
 
@@ -396,7 +402,7 @@ fn read_put(reader: &mut Reader<'_>) -> Option<Put> {
     Some(Put { key, value, options: PutOptions { lease, ttl, prev_kv, ignore_value, ignore_lease } })
 }
 
-fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
+pub(crate) fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     out.put_bytes(&range.start);
     match &range.end {
         RangeEnd::Key => out.put_u8(0),
@@ -408,7 +414,7 @@ fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     }
 }
 
-fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
+pub(crate) fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
     let start = read_owned(reader)?;
     let end = match reader.u8()? {
         0 => RangeEnd::Key,
@@ -536,6 +542,12 @@ fn write_op(out: &mut Vec<u8>, op: &Op) {
             out.put_u8(34);
             out.put_varint_signed(id.get());
         }
+        Op::Advance(advance) => {
+            out.put_u8(33);
+            out.put_bytes(&advance.name);
+            out.put_varint(advance.from.get());
+            out.put_varint(advance.to.get());
+        }
     }
 }
 
@@ -547,6 +559,11 @@ fn read_op(reader: &mut Reader<'_>, depth: u32) -> Option<Op> {
         4 => Op::Txn(read_txn(reader, depth + 1)?),
         32 => Op::Grant(read_grant(reader)?),
         34 => Op::Revoke(read_lease(reader)?),
+        33 => Op::Advance(Advance {
+            name: read_owned(reader)?,
+            from: Revision::new(reader.varint()?),
+            to: Revision::new(reader.varint()?),
+        }),
         _ => return None,
     })
 }
@@ -599,6 +616,7 @@ fn read_compare(reader: &mut Reader<'_>) -> Option<Compare> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::cursors::Definition;
     use crate::engine::operations::Limits;
 
     fn samples() -> Vec<Kind> {
@@ -618,6 +636,9 @@ mod tests {
         let grant = GrantOptions::new(Duration::from_millis(5)).id(9).lock_delay(Duration::from_millis(7));
         let leases = Txn::new().fenced(&token).when(tests).then([Op::from(grant), Op::revoke(-1)]).finish();
         let stamp = Stamp { boot_id: 1 << 100, boot_ms: 5, wall_ms: 6 };
+        let name = Bytes::from_static(b"c");
+        let range = KeyRange::prefix("p");
+        let definition = Definition { range, no_put: false, no_delete: true, max_lag: 4, max_age_ms: 1 << 30 };
         vec![
             Kind::Txn(leases),
             Kind::Put(Put::new("k", "v").ttl(Duration::from_millis(300))),
@@ -630,6 +651,11 @@ mod tests {
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Expired { renewal_epoch: 300 } },
             Kind::LeaseCheckpoint { renewed: true, stamp, remaining: vec![(LeaseId::new(9), 17)] },
             Kind::Compact { revision: Revision::new(12) },
+            Kind::Txn(Txn::new().then([Op::advance("c", 3, 4)]).finish()),
+            Kind::Cursor(CursorCommand::Create { name: name.clone(), definition, at: Some(0), max: 3 }),
+            Kind::Cursor(CursorCommand::Reset { name: name.clone(), to: 300 }),
+            Kind::Cursor(CursorCommand::Drop { name: name.clone() }),
+            Kind::Cursor(CursorCommand::Lapse { name, position: 5 }),
         ]
     }
 

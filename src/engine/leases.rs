@@ -101,7 +101,7 @@ impl Engine {
                     timed.push(put.key.clone());
                 }
             }
-            Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Txn(_) => {}
+            Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) | Op::Txn(_) => {}
         });
         let Answer { response, replay } = self.submit_once(Kind::Txn(txn), operation)?;
         let Response::Txn(response) = response else { return Err(other_kind()) };
@@ -116,7 +116,7 @@ impl Engine {
         response.responses.iter().try_for_each(|response| match response {
             OpResponse::Grant(grant) => self.note_late_grant(grant.id),
             OpResponse::Txn(nested) => self.note_late_grants(nested),
-            OpResponse::Put(_) | OpResponse::Delete(_) | OpResponse::Range(_) | OpResponse::Revoke(_) => Ok(()),
+            _ => Ok(()),
         })
     }
 
@@ -352,7 +352,9 @@ pub(crate) struct Granted {
 fn done(response: Response) -> Revision {
     match response {
         Response::Done(revision) => revision,
-        Response::Put(_) | Response::Delete(_) | Response::Txn(_) => unreachable!("lease commands answer Done"),
+        Response::Put(_) | Response::Delete(_) | Response::Txn(_) | Response::Cursor(_) => {
+            unreachable!("lease commands answer Done")
+        }
     }
 }
 

@@ -45,6 +45,7 @@ fn check_level(txn: &Txn, budget: usize, ops_max: usize, depth_max: usize, depth
             Op::Put(put) => put.check()?,
             Op::Delete(delete) => check_key(&delete.range.start)?,
             Op::Range(range) => range.check()?,
+            Op::Advance(advance) => advance.check()?,
             Op::Txn(nested) if !nested.fences.is_empty() => return Err(argument("a nested txn takes no fences")),
             Op::Txn(nested) => check_level(nested, budget - count, ops_max, depth_max, depth + 1)?,
             Op::Grant(grant) if grant.id.is_none() => return Err(argument("a grant in a txn names its lease")),

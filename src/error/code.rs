@@ -57,6 +57,8 @@ impl Error {
             Error::SessionExpired => code("SESSION_EXPIRED", -27),
             Error::NotLeaderOfElection => code("NOT_LEADER_OF_ELECTION", -28),
             Error::WaitCanceled => Code::CANCELED,
+            Error::CursorNotFound => code("CURSOR_NOT_FOUND", -31),
+            Error::CursorMoved { .. } => code("CURSOR_MOVED", -32),
             Error::LockReleased => code("LOCK_RELEASED", -29),
             Error::Canceled => code("WATCH_CANCELED", -26),
             Error::Locked { .. } => code("LOCKED", -60),

@@ -11,7 +11,7 @@ use super::reference::{
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
-use etclite::{Compare, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{Compare, Cursor, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
     CompareOn, Delete, DeleteResponse, GrantOptions, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder,
     SortTarget, Token, TxnResponse,
@@ -86,6 +86,7 @@ fn item(item: &TxnItem) -> Op {
         TxnItem::Txn(op) => txn(op).into(),
         TxnItem::Grant(op) => grant(op).into(),
         TxnItem::Revoke(id) => Op::revoke(*id),
+        TxnItem::Advance(op) => Op::advance(&*op.name, op.from, op.to),
     }
 }
 
@@ -122,6 +123,24 @@ fn compare(compare: &CompareOp) -> Compare {
         Operand::Held { create, lease } => Compare::held(Token::new(&*compare.span.key, *create, *lease)),
         Operand::Alive(id) => Compare::lease_alive(*id),
     }
+}
+
+/// Makes a cursor, or finds it.
+pub(crate) fn create_cursor(
+    db: &Db,
+    name: &Blob,
+    span: &Span,
+    no_delete: bool,
+    at: Option<u64>,
+) -> etclite::Result<Cursor> {
+    let mut builder = db.cursor(&**name, key_range(span));
+    if no_delete {
+        builder = builder.no_delete();
+    }
+    if let Some(at) = at {
+        builder = builder.at(at);
+    }
+    builder.create()
 }
 
 /// Sends a write under an operation id; whether it was a repetition, and its answer.
@@ -200,6 +219,9 @@ pub(crate) fn txn_answer(response: &TxnResponse) -> TxnAnswer {
         OpResponse::Revoke(response) => {
             Answer::Revoked { revision: response.revision.get(), deleted: response.deleted }
         }
+        OpResponse::Advance(response) => {
+            Answer::Advance { revision: response.revision.get(), position: response.position.get() }
+        }
         other => panic!("a response that the model does not know: {other:?}"),
     });
     TxnAnswer { revision: response.revision.get(), succeeded: response.succeeded, answers: answers.collect() }
@@ -220,6 +242,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::LeaseNotFound => Failure::LeaseNotFound,
         Error::LeaseExists => Failure::LeaseExists,
         Error::SessionExpired => Failure::SessionExpired,
+        Error::CursorNotFound => Failure::CursorNotFound,
+        Error::CursorMoved { position } => Failure::CursorMoved(position.get()),
+        Error::Full { what: "cursors", .. } => Failure::TooLarge,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("another definition") => Failure::CursorExists,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("backward") => Failure::AdvanceBackward,
         Error::InvalidArgument(Invalid::OperationIdReused) => Failure::OperationIdReused,
         Error::InvalidArgument(Invalid::Argument(what)) if what.contains("can only read") => Failure::ReadWithId,
         Error::Indeterminate => Failure::Indeterminate,

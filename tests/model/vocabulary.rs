@@ -3,6 +3,7 @@
 //! The types mirror etclite's requests and responses but share no code with them. Keys print as text, so that a failing
 //! sequence can be read.
 
+use super::AdvanceOp;
 use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
@@ -118,6 +119,23 @@ pub(crate) enum Op {
     },
     /// Which operations with an id are remembered.
     Remembered,
+    CreateCursor {
+        name: Blob,
+        span: Span,
+        no_delete: bool,
+        at: Option<u64>,
+    },
+    ResetCursor {
+        name: Blob,
+        to: u64,
+    },
+    DropCursor(Blob),
+    /// A watch of what a cursor has not consumed.
+    WatchCursor {
+        slot: u8,
+        name: Blob,
+    },
+    Cursors,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -257,6 +275,7 @@ impl TxnOp {
                 TxnItem::Txn(nested) => nested.check_shape(left)?,
                 TxnItem::Grant(grant) => grant.check_shape()?,
                 TxnItem::Revoke(_) => {}
+                TxnItem::Advance(advance) => advance.check_shape()?,
             }
         }
         Ok(())
@@ -271,6 +290,7 @@ pub(crate) enum TxnItem {
     Txn(TxnOp),
     Grant(GrantOp),
     Revoke(i64),
+    Advance(AdvanceOp),
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -567,6 +587,14 @@ pub(crate) enum Answer {
         replayed: bool,
         answer: Box<Answer>,
     },
+    /// Of a cursor.
+    Position(u64),
+    Advance {
+        revision: u64,
+        position: u64,
+    },
+    /// Cursors with their positions, by name.
+    Cursors(Vec<(Blob, u64)>),
     /// Operation ids with the revision of each, oldest first.
     Ids(Vec<(u128, u64)>),
 }
@@ -587,6 +615,10 @@ pub(crate) enum Failure {
     LeaseNotFound,
     LeaseExists,
     SessionExpired,
+    CursorNotFound,
+    CursorMoved(u64),
+    CursorExists,
+    AdvanceBackward,
     OperationIdReused,
     ReadWithId,
     /// The operation may have been forgotten; this time nothing was changed.
