@@ -13,6 +13,8 @@ mod errors;
 mod fence;
 mod files;
 mod gate;
+mod guarded;
+mod held_syncs;
 mod histories;
 mod in_memory;
 mod iteration;
