@@ -32,10 +32,10 @@ const LOCKS: &str = "lock/";
 fn guarded_counter_under_paused_holders_lease_loss_crash_and_reopen() {
     let runs = std::env::var("ETCLITE_RUNS").map_or(2_000, |count| count.parse().unwrap());
     let first = std::env::var("ETCLITE_SEED").map_or(1, |seed| seed.parse().unwrap());
-    let workers = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let met = std::thread::scope(|scope| {
-        let work = |worker: u64| move || (first + worker..first + runs).step_by(workers as usize).map(World::run).sum();
-        let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(work(worker))).collect();
+        let work = |from: u64| move || (from..first + runs).step_by(workers).map(World::run).sum();
+        let threads: Vec<_> = (first..).take(workers).map(|from| scope.spawn(work(from))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum::<Met>()
     });
     eprintln!("{runs} runs: {met:?}");
