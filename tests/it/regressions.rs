@@ -448,14 +448,18 @@ fn etcd_14140_nothing_unsynced_is_seen() {
             .collect();
         let mut watch = db.watch(..).from(2).start().unwrap();
         let mut seen = Vec::new();
-        while !writers.iter().all(|writer| writer.is_finished()) {
+        // Looks once at least, however fast the writers are.
+        loop {
+            let done = writers.iter().all(|writer| writer.is_finished());
             let read = db.revision().get();
             seen.push((read, disk.position()));
             if let Some(batch) = watch.next_timeout(ms(1)).unwrap() {
                 seen.push((batch.revision().get(), disk.position()));
             }
+            if done {
+                break seen;
+            }
         }
-        seen
     });
     let record = disk.record();
     for (told, position) in seen.iter().step_by(seen.len().div_ceil(80)) {
