@@ -19,6 +19,8 @@ mod etcd_rows;
 mod fence;
 mod files;
 mod gate;
+mod guarded;
+mod held_syncs;
 mod histories;
 mod in_memory;
 mod iteration;
