@@ -8,6 +8,8 @@
 
 mod compaction;
 mod concurrency;
+mod cursor;
+mod cursor_kill;
 mod embedding;
 mod errors;
 mod files;
