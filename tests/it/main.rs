@@ -13,6 +13,8 @@ mod co_session;
 mod co_stm;
 mod compaction;
 mod concurrency;
+mod cursor;
+mod cursor_kill;
 mod embedding;
 mod errors;
 mod etcd_rows;
