@@ -647,13 +647,13 @@ mod tests {
         let seen = Some(Seen { stamp, draw: LeaseId::new(5) });
         let mut bytes = Vec::new();
         let put = Kind::Put(Put::new("key", "value").ttl(Duration::from_millis(9)));
-        Command { time_ms: 300, seen, kind: put }.encode(&mut bytes);
+        Command { time_ms: 300, seen, operation: None, kind: put }.encode(&mut bytes);
         let boot = b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
         let expected = [&b"\x01\x22"[..], boot, b"\x02\xac\x02\x0a\x01\xac\x02\x08\0\x09\x03key\x05value"];
         assert_eq!(bytes, expected.concat());
         bytes.clear();
         let txn = Txn::new().fenced(Token::new("lock", 4, 7)).then([Op::revoke(7)]).finish();
-        Command { time_ms: 300, seen: None, kind: Kind::Txn(txn) }.encode(&mut bytes);
+        Command { time_ms: 300, seen: None, operation: None, kind: Kind::Txn(txn) }.encode(&mut bytes);
         assert_eq!(bytes, b"\x01\x20\xac\x02\x01\x04lock\x04\x0e\0\x01\x22\x0e\0");
     }
 
