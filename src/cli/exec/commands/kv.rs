@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
+use super::guard::Guards;
 use super::{Call, pending};
 use crate::cli::json::{Bytes, Part, kv_object};
 use crate::{
@@ -14,13 +15,13 @@ use crate::{
 };
 
 pub(super) fn put(call: &Call<'_>, fields: &mut Fields) -> Outcome {
-    let guards = pending::Guards::take(fields)?;
+    let guards = Guards::take(fields)?;
     let put = PutFields::take(fields)?;
     fields.finish()?;
-    guards.refuse()?;
     pending::refuse(put.unsupported())?;
-    let response = call.db().put_with(put.key, put.value, put.options)?;
-    put_answer(Answer::at(response.revision), &response, call.form()).done()
+    let once = guards.put(call, (put.key, put.value, put.options))?;
+    let answer = put_answer(Answer::at(once.response.revision), &once.response, call.form());
+    once.mark(answer).done()
 }
 
 pub(super) fn get(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -41,12 +42,12 @@ fn query(call: &Call<'_>, range: Range, shape: RangeShape) -> Outcome {
 }
 
 pub(super) fn del(call: &Call<'_>, fields: &mut Fields) -> Outcome {
-    let guards = pending::Guards::take(fields)?;
+    let guards = Guards::take(fields)?;
     let (delete, prev_kv) = take_del(fields)?;
     fields.finish()?;
-    guards.refuse()?;
-    let response = call.db().delete_with(delete)?;
-    del_answer(Answer::at(response.revision), &response, prev_kv, call.form()).done()
+    let once = guards.delete(call, delete)?;
+    let answer = del_answer(Answer::at(once.response.revision), &once.response, prev_kv, call.form());
+    once.mark(answer).done()
 }
 
 /// The fields of a put.
