@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::Outcome;
+use super::bench::BenchArgs;
 use super::completion::CompletionCommand;
 use super::context::Context;
 use super::data::DataCommand;
@@ -170,8 +171,6 @@ pub(super) enum Command {
     Lease(LeaseCommand),
     /// Print the version of etclite
     Version,
-    /// Answer requests of other programs: one JSON object a line
-    Exec(super::exec::Args),
     #[command(flatten)]
     Data(DataCommand),
     #[command(flatten)]
@@ -180,6 +179,9 @@ pub(super) enum Command {
     Group(GroupCommand),
     #[command(flatten)]
     Completion(CompletionCommand),
+    Bench(BenchArgs),
+    /// Answer requests of other programs: one JSON object a line
+    Exec(super::exec::Args),
 }
 
 impl Command {
@@ -193,11 +195,12 @@ impl Command {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)
             }
-            Command::Exec(args) => super::exec::run(args, context),
             Command::Data(command) => command.run(context),
             Command::Health(command) => command.run(context),
             Command::Group(command) => command.run(),
             Command::Completion(command) => command.run(context),
+            Command::Bench(args) => args.run(context),
+            Command::Exec(args) => super::exec::run(args, context),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Engine;
+use crate::engine::cursors::{Cursors, cursor_row};
 use crate::engine::leases::whole_millis;
 use crate::engine::reorganize::{lease_row, run_row, segment_row};
 use crate::engine::state::Lease;
@@ -49,6 +50,8 @@ struct Pinned {
     term: u64,
     index: u64,
     compact_revision: Option<u64>,
+    compact_ordered: Option<u64>,
+    cursors: Cursors,
     leases: Vec<(LeaseId, Lease)>,
     operations: (OperationsRow, Vec<Arc<Remembered>>),
 }
@@ -98,8 +101,10 @@ impl Engine {
             term: pinned.term,
             index: pinned.index,
             compact_revision: pinned.compact_revision,
+            compact_ordered: pinned.compact_ordered,
             ..Checkpoint::default()
         };
+        contents.cursors = pinned.cursors.iter().map(|(name, cursor)| (name.to_vec(), cursor_row(cursor))).collect();
         contents.leases = pinned.leases.iter().map(|(id, lease)| (id.get(), lease_row(lease))).collect();
         complete(disk, contents)?;
         Ok(Revision::new(pinned.revision))
@@ -124,6 +129,8 @@ impl Engine {
                 term: state.term,
                 index: state.index,
                 compact_revision: state.compact_revision,
+                compact_ordered: state.compact_ordered,
+                cursors: state.cursors.clone(),
                 leases: state.leases.iter().map(|(id, lease)| (*id, lease.clone())).collect(),
                 operations: (state.operations.row(state.index), state.operations.above(0)),
             };
@@ -140,6 +147,8 @@ impl Engine {
 
     /// What is published of a pinned head: the visible revision, and the leases that the lessor knows.
     fn pin_published(&self, mut pinned: Pinned) -> Pinned {
+        // Who leads now may still publish; after him nothing moves, and revision, index and cursors belong together.
+        self.await_last_leader();
         // A flush between looking at the revision and at the runs would put more into them than the revision says.
         let view = loop {
             let view = self.view();
@@ -150,6 +159,7 @@ impl Engine {
         pinned.version = view.version;
         pinned.revision = view.revision;
         pinned.index = self.published_index();
+        pinned.cursors = self.cursors.lock().clone();
         pinned.compact_revision = pinned.compact_revision.map(|_| view.compacted);
         // What a command that is not published dropped counts as dropped: who asks for it is told that it is not known.
         pinned.operations.1.retain(|record| record.index <= pinned.index);

@@ -63,6 +63,8 @@ pub struct Stats {
     pub leases: u64,
     /// How many operations with an id are remembered.
     pub operation_ids: u64,
+    /// How many cursors there are.
+    pub cursors: u64,
     /// How many watches are open.
     pub watches: u64,
     /// How many snapshots are pinned: those that have grown too old no longer are.
@@ -122,6 +124,7 @@ impl Engine {
             run_entries: sum(|info| info.entries),
             live_bytes: live_bytes(&version, self.compacted.load(Ordering::Acquire)),
             watches: self.hub.len() as u64,
+            cursors: self.cursors.lock().len() as u64,
             ..Stats::default()
         };
         {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod bench;
+mod data;
 #[macro_use]
 mod driver;
 mod driver_ends;
@@ -17,3 +19,6 @@ mod driver_script;
 mod driver_store;
 mod driver_txn;
 mod driver_watch;
+mod golden;
+mod health;
+mod store;
