@@ -6,6 +6,7 @@ mod bench;
 mod data;
 #[macro_use]
 mod driver;
+mod driver_cursor;
 mod driver_ends;
 mod driver_fuzz;
 mod driver_guard;

@@ -1,13 +1,11 @@
 //! `put`, `get`, `range`, `del`; their fields and results are those of the operations of a txn, too.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
+use super::Call;
 use super::guard::Guards;
-use super::{Call, pending};
 use crate::cli::json::{Bytes, Part, kv_object};
 use crate::{
     Delete, DeleteResponse, KeyRange, KeyValue, PutOptions, PutResponse, Range, RangeResponse, Revision, SortOrder,
@@ -18,7 +16,6 @@ pub(super) fn put(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let guards = Guards::take(fields)?;
     let put = PutFields::take(fields)?;
     fields.finish()?;
-    pending::refuse(put.unsupported())?;
     let once = guards.put(call, (put.key, put.value, put.options))?;
     let answer = put_answer(Answer::at(once.response.revision), &once.response, call.form());
     once.mark(answer).done()
@@ -55,7 +52,6 @@ pub(super) struct PutFields {
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
     pub(super) options: PutOptions,
-    ttl: Option<Duration>,
 }
 
 impl PutFields {
@@ -76,12 +72,10 @@ impl PutFields {
             None if !ignore_value => return Err(missing("value")),
             value => value.unwrap_or_default(),
         };
-        Ok(PutFields { key, value, options, ttl: fields.duration("ttl_ms")? })
-    }
-
-    /// What the store does not do yet.
-    pub(super) fn unsupported(&self) -> Option<&'static str> {
-        self.ttl.map(|_| "a put with `ttl_ms` is not supported yet")
+        if let Some(ttl) = fields.duration("ttl_ms")? {
+            options = options.ttl(ttl);
+        }
+        Ok(PutFields { key, value, options })
     }
 }
 

@@ -6,10 +6,10 @@ use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::Fields;
 use super::guard::token_object;
 use super::{Call, check_open, session};
+use crate::Revision;
 use crate::cli::json::{Part, kv_object};
 use crate::coordination::{Cancel, WaitOptions};
 use crate::error::Result;
-use crate::{Revision, Token};
 
 pub(super) fn lock(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let (name, number) = (fields.need_bytes("name")?, fields.optional_handle("session")?);
@@ -23,7 +23,7 @@ pub(super) fn lock(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     };
     let answer = Answer::at(call.db().revision()).field("acquired", guard.is_some());
     let Some(guard) = guard else { return answer.done() };
-    let token = token_object(&Token::new(guard.key(), guard.revision(), guard.lease()), call.form());
+    let token = token_object(guard.token(), call.form());
     answer.field("lock", call.driver.handles.add_lock(guard)).field("token", token).done()
 }
 
@@ -53,7 +53,7 @@ pub(super) fn elect(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let lead = wait(call, patience, |options| election.campaign_with(&value, options))?;
     let answer = Answer::at(call.db().revision()).field("elected", lead.is_some());
     let Some(lead) = lead else { return answer.done() };
-    let token = token_object(&Token::new(lead.key(), lead.revision(), lead.lease()), call.form());
+    let token = token_object(lead.token(), call.form());
     answer.field("election", call.driver.handles.add_election(lead)).field("token", token).done()
 }
 

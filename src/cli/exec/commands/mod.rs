@@ -1,5 +1,6 @@
 //! The commands: each takes its fields, calls one verb of the store, and answers.
 
+mod cursor;
 mod guard;
 mod kv;
 mod lease;
@@ -67,6 +68,11 @@ pub(super) fn run(call: &Call<'_>, request: Request) -> Outcome {
         "proclaim" => lock::proclaim(call, fields),
         "resign" => lock::resign(call, fields),
         "leader" => lock::leader(call, fields),
+        "cursor_create" => cursor::create(call, fields),
+        "cursor_advance" => cursor::advance(call, fields),
+        "cursor_reset" => cursor::reset(call, fields),
+        "cursor_drop" => cursor::drop(call, fields),
+        "cursor_list" => cursor::list(call, fields),
         "check" => maintenance::check(call, fields),
         "dump" => maintenance::dump(call, fields),
         "backup" => maintenance::backup(call, fields),

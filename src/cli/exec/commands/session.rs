@@ -2,34 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::Fields;
 use super::{Call, check_open};
 use crate::coordination::{SESSION_TTL_DEFAULT, Session, SessionOptions};
-use crate::error::Result;
-use crate::{Db, GrantOptions, LeaseId};
 
 pub(super) fn session(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let (ttl, lease) = (fields.duration("ttl_ms")?, fields.lease("lease")?);
     let delay = fields.duration("lock_delay_ms")?;
     fields.finish()?;
     let db = call.db();
-    let session = open(&db, ttl, lease, delay.unwrap_or_default())?;
+    let options = SessionOptions::new().ttl(ttl.unwrap_or(SESSION_TTL_DEFAULT)).lease(lease);
+    let session = db.session_with(options.lock_delay(delay.unwrap_or_default()))?;
     let lease = session.lease();
     let number = call.driver.handles.add_session(Held::new(session));
     Answer::at(db.revision()).field("session", number).lease("lease", lease).done()
-}
-
-fn open(db: &Db, ttl: Option<Duration>, lease: LeaseId, delay: Duration) -> Result<Session> {
-    let ttl = ttl.unwrap_or(SESSION_TTL_DEFAULT);
-    let options = SessionOptions::new().ttl(ttl);
-    if !lease.is_none() || delay.is_zero() {
-        return db.session_with(options.lease(lease));
-    }
-    let lease = db.grant_with(GrantOptions::new(ttl).lock_delay(delay))?;
-    db.session_with(options.lease(lease.id()))
 }
 
 pub(super) fn alive(call: &Call<'_>, fields: &mut Fields) -> Outcome {

@@ -6,16 +6,14 @@ use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
 use super::guard::{Guards, take_token};
 use super::kv::{self, PutFields, RangeShape};
-use super::{Call, lease, pending};
+use super::{Call, cursor, lease};
 use crate::cli::json::Bytes;
 use crate::{Compare, CompareOn, CompareResult, KeyRange, Op, OpResponse, Put, Txn, TxnResponse, stage};
 
 pub(super) fn txn(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let guards = Guards::take(fields)?;
-    let mut unsupported = None;
-    let (parts, branches) = Parts::take(fields, &mut unsupported)?;
+    let (parts, branches) = Parts::take(fields)?;
     fields.finish()?;
-    pending::refuse(unsupported)?;
     let once = guards.execute(call, |txn| parts.build(txn))?;
     let answer = txn_answer(Answer::at(once.response.revision), &once.response, &branches, call.form());
     once.mark(answer).done()
@@ -41,16 +39,14 @@ enum Shape {
     Txn(Branches),
     Grant,
     Revoke,
+    Advance,
 }
 
-/// What the store does not do yet; refused once all of the request was understood.
-type Noted = Option<&'static str>;
-
 impl Parts {
-    fn take(fields: &mut Fields, unsupported: &mut Noted) -> Result<(Parts, Branches), Problem> {
+    fn take(fields: &mut Fields) -> Result<(Parts, Branches), Problem> {
         let compares = fields.objects("when")?.iter_mut().map(take_compare).collect::<Result<_, _>>()?;
-        let (then, then_shapes) = take_ops(fields, "then", unsupported)?;
-        let (or_else, else_shapes) = take_ops(fields, "else", unsupported)?;
+        let (then, then_shapes) = take_ops(fields, "then")?;
+        let (or_else, else_shapes) = take_ops(fields, "else")?;
         Ok((Parts { compares, then, or_else }, Branches { then: then_shapes, or_else: else_shapes }))
     }
 
@@ -59,47 +55,37 @@ impl Parts {
     }
 }
 
-fn take_ops(fields: &mut Fields, branch: &str, unsupported: &mut Noted) -> Result<(Vec<Op>, Vec<Shape>), Problem> {
-    let (mut ops, mut shapes) = (Vec::new(), Vec::new());
-    for mut op in fields.objects(branch)? {
-        if let Some((op, shape)) = take_op(&mut op, unsupported)? {
-            ops.push(op);
-            shapes.push(shape);
-        }
-    }
-    Ok((ops, shapes))
+fn take_ops(fields: &mut Fields, branch: &str) -> Result<(Vec<Op>, Vec<Shape>), Problem> {
+    Ok(fields.objects(branch)?.iter_mut().map(take_op).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
 }
 
-fn take_op(fields: &mut Fields, unsupported: &mut Noted) -> Result<Option<(Op, Shape)>, Problem> {
+fn take_op(fields: &mut Fields) -> Result<(Op, Shape), Problem> {
     let cmd = fields.text("cmd")?.ok_or_else(|| missing("cmd"))?;
     let taken = match &cmd[..] {
         "put" => {
             let put = PutFields::take(fields)?;
-            *unsupported = unsupported.or(put.unsupported());
-            Some((Put::with(put.key, put.value, put.options).into(), Shape::Put))
+            (Put::with(put.key, put.value, put.options).into(), Shape::Put)
         }
         "get" => {
             let (range, shape) = kv::take_get(fields)?;
-            Some((range.into(), Shape::Range { cmd: "get", shape }))
+            (range.into(), Shape::Range { cmd: "get", shape })
         }
         "range" => {
             let (range, shape) = kv::take_range(fields)?;
-            Some((range.into(), Shape::Range { cmd: "range", shape }))
+            (range.into(), Shape::Range { cmd: "range", shape })
         }
         "del" => {
             let (delete, prev_kv) = kv::take_del(fields)?;
-            Some((delete.into(), Shape::Del { prev_kv }))
+            (delete.into(), Shape::Del { prev_kv })
         }
         "txn" => {
-            let (parts, branches) = Parts::take(fields, unsupported)?;
-            Some((parts.build(Txn::new()).into(), Shape::Txn(branches)))
+            let (parts, branches) = Parts::take(fields)?;
+            (parts.build(Txn::new()).into(), Shape::Txn(branches))
         }
-        "lease_grant" => Some((lease::take_grant(fields)?.into(), Shape::Grant)),
-        "lease_revoke" => Some((Op::revoke(fields.need_lease("lease")?), Shape::Revoke)),
-        other => {
-            *unsupported = unsupported.or(Some(pending::take_op(other, fields)?));
-            None
-        }
+        "lease_grant" => (lease::take_grant(fields)?.into(), Shape::Grant),
+        "lease_revoke" => (Op::revoke(fields.need_lease("lease")?), Shape::Revoke),
+        "cursor_advance" => (cursor::take_advance(fields)?, Shape::Advance),
+        _ => return Err(Problem::invalid("unknown cmd in a txn")),
     };
     fields.finish()?;
     Ok(taken)
@@ -182,6 +168,7 @@ fn op_answer(response: &OpResponse, shape: &Shape, form: Bytes) -> Value {
             named("lease_grant").lease("lease", granted.id).millis("granted_ms", granted.ttl)
         }
         (OpResponse::Revoke(_), _) => named("lease_revoke"),
+        (OpResponse::Advance(advance), _) => named("cursor_advance").field("position", advance.position.get()),
         _ => unreachable!("the responses of a txn are those of its operations"),
     };
     Value::Object(answer.into_object())
