@@ -180,7 +180,7 @@ fn stats(context: &Context, prometheus: bool) -> Outcome {
 }
 
 /// The counters, named as in [`Stats`].
-fn counters(stats: &Stats) -> Vec<(&'static str, u64)> {
+pub(super) fn counters(stats: &Stats) -> Vec<(&'static str, u64)> {
     vec![
         ("revision", stats.revision.get()),
         ("compact_revision", stats.compact_revision.get()),
@@ -196,6 +196,7 @@ fn counters(stats: &Stats) -> Vec<(&'static str, u64)> {
         ("log_segments", stats.log_segments),
         ("logged_bytes", stats.logged_bytes),
         ("leases", stats.leases),
+        ("operation_ids", stats.operation_ids),
         ("watches", stats.watches),
         ("snapshots", stats.snapshots),
         ("pinned_bytes", stats.pinned_bytes),

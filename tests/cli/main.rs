@@ -6,12 +6,15 @@ mod bench;
 mod data;
 #[macro_use]
 mod driver;
+mod driver_cursor;
 mod driver_ends;
 mod driver_fuzz;
+mod driver_guard;
 mod driver_kill;
 mod driver_kv;
 mod driver_lease;
 mod driver_lines;
+mod driver_lock;
 mod driver_pending;
 mod driver_script;
 mod driver_store;

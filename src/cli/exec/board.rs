@@ -161,12 +161,13 @@ impl Board {
     pub(super) fn take(&self, client: u8) -> Option<Line> {
         let mut state = self.state.lock();
         loop {
-            let ended = state.end.is_some() && !state.in_hand;
+            // Not before: a client's session, and what it holds, last as long as the driver.
+            let is_over = state.end.is_some() && state.is_idle();
             let desk = state.desks.get_mut(&client)?;
             if let Some(line) = desk.queue.pop_front() {
                 return Some(line);
             }
-            if ended {
+            if is_over {
                 return None;
             }
             let condvar = desk.client.clone();
@@ -211,7 +212,6 @@ impl Board {
     fn tell_if_over(&self, state: &State) {
         if state.end.is_some() && state.is_idle() {
             self.over.notify_all();
-            // Those that waited for the reader's last line.
             for desk in state.desks.values() {
                 desk.client.notify_all();
             }
