@@ -426,7 +426,8 @@ pub(super) fn human_bytes(bytes: u64) -> String {
     match (unit, tenths) {
         (0, _) => format!("{bytes} B"),
         (_, 0..100) => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-        _ => format!("{} {}", (tenths + 5) / 10, UNITS[unit]),
+        // A half goes to the even digit, as Go prints it.
+        (_, tenths) => format!("{:.0} {}", tenths as f64 / 10.0, UNITS[unit]),
     }
 }
 
