@@ -174,10 +174,6 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn map(&self, _len: u64) -> io::Result<Option<Map>> {
         Ok(None)
     }
-    /// Whether shortening this file would pull it from under a map, whoever in this process made it.
-    fn is_mapped(&self) -> bool {
-        false
-    }
 }
 
 /// The directory that holds `path`; `""` is the store itself.
