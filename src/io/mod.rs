@@ -14,6 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use sys::is_out_of_descriptors;
+
 use crate::error::Holder;
 
 mod clock;
