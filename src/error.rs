@@ -94,9 +94,11 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
-    /// The session has ended, or what it held was taken from it: lock, lead and place in line are lost for good, and no
-    /// fence with their token holds again. Nothing was done; open a new session. As etcd's "mutex: session is expired".
+    /// The session has ended, or the lock behind a fence is lost; nothing was done. A token that failed never holds
+    /// again: open a new session and take the lock anew. As etcd's "mutex: session is expired".
     SessionExpired,
+    /// There is no cursor of that name; nothing was done.
+    CursorNotFound,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
@@ -109,6 +111,13 @@ pub enum Error {
     NotLeaderOfElection,
     /// The wait was cancelled by its caller: what it had put to stand in line is gone again.
     WaitCanceled,
+
+    /// The cursor stands elsewhere: another consumer, or an earlier try of this one, has advanced it. Nothing was done; go
+    /// on from its position.
+    CursorMoved {
+        /// Where it stands.
+        position: Revision,
+    },
 
     // Wait, or go elsewhere.
     /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
@@ -242,9 +251,11 @@ impl fmt::Display for Error {
             }
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
+            Error::SessionExpired => f.write_str("session is expired"),
+            Error::CursorNotFound => f.write_str("requested cursor not found"),
+            Error::CursorMoved { position } => write!(f, "the cursor has moved, it is at {position}"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
-            Error::SessionExpired => f.write_str("session is expired"),
             Error::LockReleased => f.write_str("lock has already been released"),
             Error::NotLeaderOfElection => f.write_str("not leader"),
             Error::WaitCanceled => f.write_str("the wait was canceled"),

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::line::{Line, Place, Standing};
+use crate::coordination::line::{Line, Place};
 use crate::coordination::session::Session;
 use crate::db::Db;
 use crate::db::signal::{Parker, Signal};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
-use crate::op::{Compare, Delete, Op, OpResponse, Put, Range, Txn, TxnResponse};
+use crate::op::{Compare, Delete, Op, OpResponse, Put, Range, Token, Txn, TxnResponse};
 use crate::watch::Watch;
 
 /// Cancels waits from another thread: of all calls that were given a clone of it, now or later. For one program that
@@ -152,7 +152,7 @@ impl<'a> Waiter<'a> {
     ///
     /// # Errors
     /// [`Error::SessionExpired`] once the key is gone: after each wait it is looked for again.
-    pub(super) fn wait_turn(&self, line: &Line, own: &Standing, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
+    pub(super) fn wait_turn(&self, line: &Line, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
         loop {
             let (place, seen) = line.place(self.db, own, blocks)?;
             let before = match place {
@@ -182,30 +182,37 @@ impl Db {
 
 /// A key that a session has put to stand in line.
 pub(super) struct Entry {
-    pub(super) own: Standing,
+    pub(super) own: Token,
     /// Whether this call has put it; otherwise the session had it already, with this value.
     pub(super) found: Option<Bytes>,
     /// Whether nobody else was there.
     pub(super) alone: bool,
 }
 
-/// Puts the session's key under the prefix, unless it is there already: one txn, which tells the uncontended case too.
-///
-/// Differs from etcd: there the txn also reads the oldest key of the prefix, sorting all of them each time.
+/// Puts the session's key under the prefix, unless it is there already.
 pub(super) fn enter(session: &Session, prefix: &Bytes, value: &[u8]) -> Result<Entry> {
-    let key = own_key(prefix, session.lease());
+    join(session, own_key(prefix, session.lease()), KeyRange::prefix(prefix), value)
+}
+
+/// Puts a key of the session's, unless it is there already: one txn, which also tells whether nothing of what may block
+/// the key was there before it.
+///
+/// Differs from etcd: there the txn reads the oldest key of the prefix, sorting all of them each time.
+pub(super) fn join(session: &Session, key: Bytes, blocking: KeyRange, value: &[u8]) -> Result<Entry> {
     let put = || Put::new(&key, value).lease(session.lease());
-    let absent = Compare::create_revision(&key).eq(0);
-    let join = Txn::new().when([absent]).then([put()]).or_else([Range::new(&key)]);
-    let empty = Compare::create_revision(KeyRange::prefix(prefix)).eq(0);
-    let txn = session.db().txn().when([empty]).then([put()]).or_else([Op::from(join)]);
-    let response = txn.commit().map_err(|error| match error {
-        Error::LeaseNotFound => Error::SessionExpired,
-        other => other,
-    })?;
+    let absent = || Compare::create_revision(&key).eq(0);
+    let behind = Txn::new().when([absent()]).then([put()]).or_else([Range::new(&key)]);
+    let alone = [absent(), Compare::create_revision(blocking).eq(0)];
+    let txn = session.db().txn().when(alone).then([put()]).or_else([Op::from(behind)]);
+    let response = txn.commit().map_err(without_lease)?;
     let found = if response.succeeded { None } else { found_in(&response) };
     let (found, revision) = found.map_or((None, response.revision), |(value, created)| (Some(value), created));
-    Ok(Entry { own: Standing { key, revision }, found, alone: response.succeeded })
+    Ok(Entry { own: Token { key, revision, lease: session.lease() }, found, alone: response.succeeded })
+}
+
+/// To a session, a lease that is not there is its own end.
+pub(super) fn without_lease(error: Error) -> Error {
+    if matches!(error, Error::LeaseNotFound) { Error::SessionExpired } else { error }
 }
 
 /// The value and the creation of the session's own key, if it was there.
@@ -227,8 +234,20 @@ pub(super) fn prefix_of(name: &[u8]) -> Bytes {
     [name, b"/"].concat().into()
 }
 
+/// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
+pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
+    if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
+        match leave(session.db(), &entry.own) {
+            // With the session or the store everything is gone that could be removed, or nothing can be.
+            Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    waited
+}
+
 /// Deletes a key if it is still the one that was created then. Whether it was.
-pub(super) fn leave(db: &Db, own: &Standing) -> Result<bool> {
+pub(super) fn leave(db: &Db, own: &Token) -> Result<bool> {
     let same = Compare::create_revision(&own.key).eq(own.revision);
     Ok(db.txn().when([same]).then([Delete::new(&own.key)]).commit()?.succeeded)
 }

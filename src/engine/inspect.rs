@@ -63,6 +63,8 @@ pub struct Stats {
     pub leases: u64,
     /// How many operations with an id are remembered.
     pub operation_ids: u64,
+    /// How many cursors there are.
+    pub cursors: u64,
     /// How many watches are open.
     pub watches: u64,
     /// How many snapshots are pinned: those that have grown too old no longer are.
@@ -125,6 +127,7 @@ impl Engine {
             epoch: self.meta.epoch,
             cluster_id: self.meta.cluster_id,
             member_id: self.meta.member_id,
+            cursors: self.cursors.lock().len() as u64,
             ..Stats::default()
         };
         {

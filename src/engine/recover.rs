@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use crate::engine::command::{Command, Stamp, newer_version};
 use crate::engine::commit::{Batch, Commit};
+use crate::engine::cursors::cursor;
 use crate::engine::operations::Window;
 use crate::engine::state::{Lease, Standing, State};
 use crate::engine::{Core, Engine, Obstacle, Phase, Writer, apply, background, millis, reorganize, stamp_of};
@@ -39,7 +40,7 @@ use crate::options::{LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
 use crate::store::catalog::{
-    self, Catalog, Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
+    self, Catalog, Checkpoint, Contents, CursorRow, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
 };
 use crate::store::run::{Run, RunInfo, run_path};
 use crate::store::state_file::{self, state_path};
@@ -257,15 +258,20 @@ impl Opening {
     }
 
     fn state(&self, contents: &Contents) -> Result<State> {
-        let Checkpoint { revision, term, index, compact_revision, .. } = contents.checkpoint;
-        let leases = contents.leases.iter().map(|(id, row)| (LeaseId::new(*id), lease(row))).collect();
-        let command_changes_max = self.options.command_changes_max;
+        let Checkpoint { revision, term, index, compact_revision, compact_ordered, .. } = contents.checkpoint;
+        let named = |(name, row): (&Vec<u8>, &CursorRow)| (name.clone().into(), cursor(row));
+        let cursors = contents.cursors.iter().map(named).collect();
         let mut remembered = Vec::new();
         for (id, row) in &contents.state_files {
             remembered.extend(state_file::read(&self.disk, contents.meta.store_id, *id, row)?);
         }
         let operations = Window::load(&contents.operations, remembered);
-        Ok(State { revision, term, index, compact_revision, leases, operations, command_changes_max })
+        let new = State::new(self.options.command_changes_max);
+        let mut state = State { revision, term, index, compact_revision, compact_ordered, cursors, operations, ..new };
+        for (id, row) in &contents.leases {
+            state.set_lease(LeaseId::new(*id), Some(lease(row)));
+        }
+        Ok(state)
     }
 
     /// Reports a torn tail: bytes behind the last frame that are no frame.
@@ -307,6 +313,7 @@ impl Opening {
                 meta,
                 hub: Hub::new(history, self.clock, state.revision, self.options.watches_max),
                 lessor: Lessor::default(),
+                cursors: Mutex::new(state.cursors.clone()),
                 pins: crate::engine::pin::Pins::default(),
                 background: background::Background::default(),
                 poison: Mutex::new(None),
@@ -325,6 +332,7 @@ impl Opening {
                     batch: Batch::new(1),
                     closed: std::collections::VecDeque::new(),
                     dirty_leases: BTreeSet::new(),
+                    dirty_cursors: BTreeSet::new(),
                     log_bytes: 0,
                     phase: Phase::Open,
                 }),
@@ -415,6 +423,7 @@ impl Engine {
         self.compacted.store(core.state.compacted(), Ordering::Release);
         self.synced.store(core.state.revision, Ordering::Release);
         self.recovered_revision.store(core.state.revision, Ordering::Release);
+        self.cursors.lock().clone_from(&core.state.cursors);
         self.commit.set_published(core.state.index);
     }
 
@@ -573,6 +582,7 @@ fn lease(row: &LeaseRow) -> Lease {
         standing: match row.state {
             LeaseState::Lapsed if !is_planted(Bug::LapseLost) => Standing::Lapsed,
             LeaseState::Alive | LeaseState::Lapsed => Standing::Alive,
+            LeaseState::Hidden => Standing::Hidden,
         },
     }
 }

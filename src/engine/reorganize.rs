@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::background::Job;
+use crate::engine::cursors::cursor_row;
 use crate::engine::state::{Lease, Standing};
 use crate::engine::{Closed, Engine, Writer};
 use crate::error::{Error, Result};
@@ -28,6 +29,7 @@ impl Engine {
             self.check_poison()?;
             let dirty = !self.version.load().active().is_empty()
                 || !core.dirty_leases.is_empty()
+                || !core.dirty_cursors.is_empty()
                 || !core.state.operations.above(core.rotated_index).is_empty();
             // A compaction alone moves the checkpoint, too: merges go by what that says.
             let flushed = self.writer()?.catalog.checkpoint().compact_revision;
@@ -350,12 +352,19 @@ impl Writer {
             term: closed.term,
             index: closed.ticket.index,
             compact_revision: closed.compact_revision,
+            compact_ordered: closed.compact_ordered,
             ..Checkpoint::default()
         });
         for (id, lease) in &closed.leases {
             match lease {
                 Some(lease) => edit.put_lease(id.get(), lease_row(lease)),
                 None => edit.remove_lease(id.get()),
+            }
+        }
+        for (name, cursor) in &closed.cursors {
+            match cursor {
+                Some(cursor) => edit.put_cursor(name, cursor_row(cursor)),
+                None => edit.remove_cursor(name),
             }
         }
         let spans = self.log.segments();
@@ -407,6 +416,7 @@ pub(crate) fn lease_row(lease: &Lease) -> LeaseRow {
         state: match lease.standing {
             Standing::Alive => LeaseState::Alive,
             Standing::Lapsed => LeaseState::Lapsed,
+            Standing::Hidden => LeaseState::Hidden,
         },
     }
 }

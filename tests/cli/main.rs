@@ -17,5 +17,6 @@ mod driver_script;
 mod driver_store;
 mod driver_txn;
 mod driver_watch;
+mod golden;
 mod health;
 mod store;

@@ -8,11 +8,14 @@
 
 mod co_election;
 mod co_mutex;
+mod co_recipes;
 mod co_session;
+mod co_stm;
 mod compaction;
 mod concurrency;
 mod embedding;
 mod errors;
+mod etcd_rows;
 mod fence;
 mod files;
 mod gate;
@@ -26,6 +29,7 @@ mod limits;
 mod once;
 mod once_crash;
 mod put_delete;
+mod put_ttl;
 mod range;
 mod recovery;
 mod regressions;

@@ -249,6 +249,7 @@ fn i21_i26_watchers_get_everything_up_to_their_progress_or_learn_of_the_compacti
                     assert_eq!(failure, Failure::Compacted(model.compact_revision()), "seed {seed}");
                     assert!(open.remove(slot).is_some(), "seed {seed}: the end is told once");
                 }
+                (Op::WatchCursor { slot, .. }, Ok(_)) => drop(open.remove(slot)),
                 (Op::Reopen { .. }, _) => open.clear(),
                 _ => {}
             }
@@ -314,7 +315,7 @@ fn sequences_meet_every_kind_of_answer_and_failure() {
     let more =
         ["Ok Leases", "Ok Progress", "Ok Batches", "Ok Hash", "Err EmptyKey", "Err KeyNotFound", "Err ValueProvided"];
     let rest = ["Err LeaseProvided", "Err EmptyWatchRange", "Err TooLarge", "Err DuplicateKey", "Err Compacted"];
-    let last = ["Err FutureRevision", "Err LeaseNotFound", "Err LeaseExists", "Err SessionExpired"];
+    let last = ["Err FutureRevision", "Err LeaseNotFound", "Err LeaseExists", "Err SessionExpired", "Err TwoDeadlines"];
     for name in wanted.iter().chain(&more).chain(&rest).chain(&last) {
         let count = met.get(*name).copied().unwrap_or(0);
         assert!(count >= 20, "{name} was met {count} times only: {met:?}");

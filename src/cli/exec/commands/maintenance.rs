@@ -11,7 +11,7 @@ use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
 use super::Call;
 use crate::error::Error;
-use crate::{DumpOptions, KeyRange, Revision};
+use crate::{CheckOptions, DumpOptions, KeyRange, Revision};
 
 pub(super) fn compact(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let (revision, physical) = (fields.need_revision("rev")?, fields.flag("physical")?);
@@ -35,11 +35,7 @@ pub(super) fn check(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let deep = fields.flag("deep")?;
     fields.finish()?;
     let db = call.db();
-    let report = db.check()?;
-    if deep {
-        // Recomputing the state from the oldest retained revision visits every version that is retained.
-        db.hash(Revision::ZERO)?;
-    }
+    let report = db.check_with(&CheckOptions { deep }, &mut |_, _| {})?;
     let problem = |problem: &crate::Problem| json!({ "file": problem.file.to_string_lossy(), "offset": problem.offset, "what": problem.what });
     let problems: Value = report.problems.iter().map(problem).collect();
     Answer::at(db.revision()).field("clean", report.is_clean()).field("problems", problems).done()

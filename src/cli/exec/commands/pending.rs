@@ -121,7 +121,8 @@ fn place(cmd: &str, fields: &mut Fields) -> Result<&'static str, Problem> {
         fields.need_bytes("value")?;
     }
     if matches!(cmd, "lock" | "elect") {
-        (fields.optional_handle("session")?, fields.patience()?);
+        fields.optional_handle("session")?;
+        fields.patience()?;
     }
     Ok(COORDINATION)
 }
