@@ -96,7 +96,8 @@ impl Cursor {
         (!self.lapsed).then_some(self.position + 1)
     }
 
-    fn is_passed(&self, compacted: u64) -> bool {
+    /// Whether history that it has not consumed is gone.
+    pub(crate) fn is_passed(&self, compacted: u64) -> bool {
         self.position + 1 < compacted
     }
 }
