@@ -36,6 +36,7 @@ mod json;
 mod kv;
 mod lease;
 mod load;
+mod lock;
 mod out;
 mod print;
 mod progress;
