@@ -19,6 +19,7 @@ use super::health::HealthCommand;
 use super::help;
 use super::kv::KvCommand;
 use super::lease::LeaseCommand;
+use super::lock::LockCommand;
 use super::txn::TxnArgs;
 use super::watch::WatchArgs;
 use crate::Durability;
@@ -167,8 +168,11 @@ pub(super) enum Command {
     Txn(TxnArgs),
     Watch(WatchArgs),
     /// Grant, renew and end leases
-    #[command(subcommand)]
+    // As etcdctl, a subcommand may be cut short: `lease time`.
+    #[command(subcommand, infer_subcommands = true)]
     Lease(LeaseCommand),
+    #[command(flatten)]
+    Lock(LockCommand),
     /// Print the version of etclite
     Version,
     #[command(flatten)]
@@ -191,6 +195,7 @@ impl Command {
             Command::Txn(args) => args.run(context),
             Command::Watch(args) => args.run(context),
             Command::Lease(command) => command.run(context),
+            Command::Lock(command) => command.run(context),
             Command::Version => {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)

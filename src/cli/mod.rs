@@ -37,6 +37,7 @@ mod json;
 mod kv;
 mod lease;
 mod load;
+mod lock;
 mod out;
 mod print;
 mod progress;

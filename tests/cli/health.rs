@@ -6,7 +6,7 @@ use std::path::Path;
 use etclite::Db;
 use serde_json::json;
 
-use super::store::{copy, damage, files, filled, filled_and_closed, on, on_with, place, run, run_file};
+use super::program::{copy, damage, files, filled, filled_and_closed, on, on_with, place, run, run_file};
 
 #[test]
 fn a_whole_store_is_clean() {
