@@ -108,6 +108,16 @@ pub(crate) fn effective<'c>(ordered: Option<u64>, cursors: impl Iterator<Item = 
     ordered.map(|ordered| hold.map_or(ordered, |hold| ordered.min(hold)))
 }
 
+impl State {
+    /// Whether every cursor is within the history, and no live one was passed by compaction.
+    pub(crate) fn cursors_hold(&self) -> bool {
+        let is_sound = |cursor: &Cursor| {
+            cursor.position <= self.revision && (cursor.lapsed || !cursor.is_passed(self.compacted()))
+        };
+        self.cursors.values().all(is_sound) && self.compact_ordered >= self.compact_revision
+    }
+}
+
 /// The cursors as a command sees them, with what it has changed so far.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
