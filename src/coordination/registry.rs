@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -68,9 +67,8 @@ impl Registry {
             db: self.db.clone(),
             key,
             ttl,
-            restored: AtomicU64::new(0),
             stop: Cancel::new(),
-            state: Mutex::new(State { endpoint, session, revision }),
+            state: Mutex::new(State { endpoint, session, revision, restored: 0 }),
         });
         let keeper = shared.clone();
         let thread = thread::spawn("register", move || keeper.run())
@@ -149,7 +147,6 @@ struct Shared {
     db: Db,
     key: Bytes,
     ttl: Duration,
-    restored: AtomicU64,
     stop: Cancel,
     /// Held while it is put, so that the last update wins.
     state: Mutex<State>,
@@ -161,6 +158,8 @@ struct State {
     session: Session,
     /// When it was put last.
     revision: Revision,
+    /// How often it was put back.
+    restored: u64,
 }
 
 impl Registration {
@@ -176,7 +175,7 @@ impl Registration {
 
     /// How often it was lost and registered again.
     pub fn restored(&self) -> u64 {
-        self.shared.restored.load(Ordering::Acquire)
+        self.shared.state.lock().restored
     }
 
     /// Changes what is told of the instance. Durable on return; if it happens to be lost just now, it comes back with
@@ -264,7 +263,7 @@ impl Shared {
             }
         }
         state.revision = put(&state.session, &self.key, &state.endpoint)?;
-        self.restored.fetch_add(1, Ordering::AcqRel);
+        state.restored += 1;
         Ok(())
     }
 }

@@ -41,6 +41,8 @@ use crate::kv::{Event, KeyRange};
 mod channel;
 mod matcher;
 mod slot;
+#[cfg(feature = "futures")]
+mod stream;
 #[cfg(test)]
 mod tests;
 mod watcher;

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
 mod co_election;
+mod co_many_waiters;
 mod co_mutex;
 mod co_recipes;
 mod co_session;
