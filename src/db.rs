@@ -1,5 +1,6 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
+mod cursor;
 mod fence;
 pub(crate) mod keeper;
 mod lease;
@@ -29,12 +30,14 @@ use crate::engine::verify::{CheckOptions, CheckReport};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{
-    Compare, Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, Token, Txn,
+    Compare, Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, Txn,
     TxnResponse, check_key,
 };
 use crate::options::{LogEvent, Options};
+use crate::sabotage::{Bug, is_planted};
 use crate::watch::WatchBuilder;
 
+pub use cursor::{Cursor, CursorBuilder, CursorStatus};
 pub use fence::Fenced;
 pub use lease::{Lease, LeaseStatus};
 pub use operation::Operation;
@@ -177,10 +180,7 @@ impl Db {
 
     fn put_op(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<PutResponse> {
         let put = self.checked_put(key, value, options)?;
-        match self.engine().submit(Kind::Put(put))? {
-            Response::Put(response) => Ok(response),
-            other => unreachable!("a put answers {other:?}"),
-        }
+        Ok(self.engine().submit_put(put, None)?.0)
     }
 
     fn checked_put(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Put> {
@@ -349,24 +349,13 @@ impl Db {
         let txn = self.checked_txn(txn.finish())?;
         // What asks for leases is decided among the writes, on the head; a store without writes has no head.
         let reads = is_read_only(&txn) && (self.engine().options.read_only || !asks_for_leases(&txn));
-        if reads { self.engine().read_txn(&txn) } else { Ok(self.engine().submit_txn(txn, None)?.0) }
-    }
-
-    /// Writes on behalf of the holder of a lock: the short form of [`DbTxn::fenced`] for single puts and deletes.
-    ///
-    /// ```
-    /// # let db = etclite::Db::in_memory()?;
-    /// use etclite::{PutOptions, Token};
-    /// let lease = db.grant(std::time::Duration::from_secs(10))?;
-    /// let revision = db.put_with("lock", "", PutOptions::new().lease(lease.id()))?.revision;
-    /// let token = Token::new("lock", revision, lease.id());
-    /// db.fenced(&token).put("counter", "1")?;
-    /// db.delete("lock")?;
-    /// assert!(matches!(db.fenced(&token).put("counter", "2"), Err(etclite::Error::SessionExpired)));
-    /// # Ok::<(), etclite::Error>(())
-    /// ```
-    pub fn fenced(&self, token: impl AsRef<Token>) -> Fenced {
-        Fenced::new(self, token.as_ref())
+        if reads {
+            return self.engine().read_txn(&txn);
+        }
+        if is_planted(Bug::AdvanceApart) {
+            return self.engine().advance_apart(txn);
+        }
+        Ok(self.engine().submit_txn(txn, None)?.0)
     }
 
     fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
@@ -443,6 +432,7 @@ impl Db {
     pub fn compact(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         match self.engine().submit(Kind::Compact { revision: revision.into() })? {
             Response::Done(current) => {
+                self.engine().lapse_in_time()?;
                 self.engine().kick_merge();
                 Ok(CompactResponse { revision: current, compact_revision: self.engine().compact_revision() })
             }
@@ -493,16 +483,6 @@ impl Db {
     /// As [`Db::grant`]; [`Error::LeaseExists`].
     pub fn grant_with_id(&self, id: impl Into<LeaseId>, ttl: Duration) -> Result<Lease> {
         self.grant_with(GrantOptions::new(ttl).id(id))
-    }
-
-    /// Grants a lease with an id or a lock delay.
-    ///
-    /// # Errors
-    /// As [`Db::grant`]; [`Error::LeaseExists`], also while a lease of that id has lapsed and its keys are still there;
-    /// [`Error::TooLarge`] for a lock delay above 60 s.
-    pub fn grant_with(&self, options: GrantOptions) -> Result<Lease> {
-        let (id, granted, _) = self.engine().grant(options)?;
-        Ok(Lease { db: self.clone(), id, granted: Some(granted) })
     }
 
     /// A handle on a lease by id, which need not exist: using it says so.

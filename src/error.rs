@@ -2,6 +2,7 @@
 
 pub(crate) mod code;
 
+use crate::io::is_out_of_descriptors;
 use crate::kv::Revision;
 use std::fmt;
 use std::io;
@@ -93,9 +94,11 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
-    /// The session has ended, or what it held was taken from it: lock, lead and place in line are lost for good, and no
-    /// fence with their token holds again. Nothing was done; open a new session. As etcd's "mutex: session is expired".
+    /// The session has ended, or the lock behind a fence is lost; nothing was done. A token that failed never holds
+    /// again: open a new session and take the lock anew. As etcd's "mutex: session is expired".
     SessionExpired,
+    /// There is no cursor of that name; nothing was done.
+    CursorNotFound,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
@@ -109,6 +112,13 @@ pub enum Error {
     /// The wait was cancelled by its caller: what it had put to stand in line is gone again.
     WaitCanceled,
 
+    /// The cursor stands elsewhere: another consumer, or an earlier try of this one, has advanced it. Nothing was done; go
+    /// on from its position.
+    CursorMoved {
+        /// Where it stands.
+        position: Revision,
+    },
+
     // Wait, or go elsewhere.
     /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
     Locked {
@@ -117,7 +127,7 @@ pub enum Error {
     },
     /// The call gave up waiting before its write was ordered; nothing was done.
     Timeout,
-    /// A bound was reached: quota, disk, watchers. Nothing was done; once there is room, the call works again.
+    /// A bound was reached: quota, disk, watchers, open files of the process. Nothing was done; once there is room, the call works again.
     Full {
         /// What is full.
         what: &'static str,
@@ -195,6 +205,11 @@ impl Error {
         Error::Corrupt { file: file.into(), offset, what }
     }
 
+    /// Whether the process, or the system, has no descriptor left.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if is_out_of_descriptors(source))
+    }
+
     /// Whether the cause is a disk or quota without room.
     pub(crate) fn is_no_space(&self) -> bool {
         match self {
@@ -236,9 +251,11 @@ impl fmt::Display for Error {
             }
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
+            Error::SessionExpired => f.write_str("session is expired"),
+            Error::CursorNotFound => f.write_str("requested cursor not found"),
+            Error::CursorMoved { position } => write!(f, "the cursor has moved, it is at {position}"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
-            Error::SessionExpired => f.write_str("session is expired"),
             Error::LockReleased => f.write_str("lock has already been released"),
             Error::NotLeaderOfElection => f.write_str("not leader"),
             Error::WaitCanceled => f.write_str("the wait was canceled"),

@@ -72,7 +72,10 @@ pub mod testing;
 mod watch;
 
 pub use coordination::{Session, SessionOptions};
-pub use db::{CompactResponse, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter, Snapshot};
+pub use db::{
+    CompactResponse, Cursor, CursorBuilder, CursorStatus, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter,
+    Snapshot,
+};
 pub use engine::backup::BackupOptions;
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};
@@ -80,9 +83,9 @@ pub use engine::verify::{CheckOptions, CheckReport, Problem};
 pub use error::{Applied, Code, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
 pub use op::{
-    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, GrantOptions, GrantResponse,
-    OnceResponse, Op, OpResponse, OperationId, Put, PutOptions, PutResponse, Range, RangeResponse, RevokeResponse,
-    SortOrder, SortTarget, Token, Txn, TxnResponse, stage,
+    Advance, AdvanceResponse, Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, GrantOptions,
+    GrantResponse, OnceResponse, Op, OpResponse, OperationId, Put, PutOptions, PutResponse, Range, RangeResponse,
+    RevokeResponse, SortOrder, SortTarget, Token, Txn, TxnResponse, stage,
 };
 pub use options::{Durability, LogEvent, LogHook, Options};
 pub use watch::{

@@ -7,15 +7,18 @@ use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use bytes::Bytes;
 use std::marker::PhantomData;
+use std::time::Duration;
 
+mod advance;
 mod fence;
 mod lease;
 mod once;
 mod response;
+pub use advance::Advance;
 pub use fence::Token;
 pub use lease::{GrantOptions, GrantResponse, RevokeResponse};
 pub use once::{OnceResponse, OperationId};
-pub use response::{DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
+pub use response::{AdvanceResponse, DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
 
 /// Writes one key, as etcd's `PutRequest`.
 ///
@@ -51,6 +54,7 @@ pub struct Put {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutOptions {
     pub(crate) lease: LeaseId,
+    pub(crate) ttl: Option<Duration>,
     pub(crate) prev_kv: bool,
     pub(crate) ignore_value: bool,
     pub(crate) ignore_lease: bool,
@@ -70,6 +74,14 @@ impl PutOptions {
         self
     }
 
+    /// Has the key go `ttl` after the put is published, unless it is put again; see
+    /// [`Db::put_with_ttl`](crate::Db::put_with_ttl). Not together with a lease.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
     /// Returns the key as it was just before.
     #[must_use]
     pub fn prev_kv(mut self) -> Self {
@@ -85,8 +97,8 @@ impl PutOptions {
         self
     }
 
-    /// Keeps the lease that the key has; the key must exist, and the put must name no lease. As etcd's
-    /// `PutRequest.ignore_lease`.
+    /// Keeps the lease that the key has, or the deadline that a ttl gave it; the key must exist, and the put must name
+    /// neither. As etcd's `PutRequest.ignore_lease`.
     #[must_use]
     pub fn ignore_lease(mut self) -> Self {
         self.ignore_lease = true;
@@ -112,6 +124,13 @@ impl Put {
         self
     }
 
+    /// As [`PutOptions::ttl`].
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.options.ttl = Some(ttl);
+        self
+    }
+
     /// Returns the key as it was just before.
     #[must_use]
     pub fn prev_kv(mut self) -> Self {
@@ -128,7 +147,7 @@ impl Put {
         if options.ignore_lease && !options.lease.is_none() {
             return Err(Error::InvalidArgument(Invalid::LeaseProvided));
         }
-        Ok(())
+        lease::check_put_ttl(options)
     }
 }
 
@@ -520,6 +539,8 @@ pub enum Op {
     Grant(GrantOptions),
     /// End a lease.
     Revoke(LeaseId),
+    /// Advance a cursor.
+    Advance(Advance),
 }
 
 impl From<Put> for Op {

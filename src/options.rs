@@ -73,6 +73,8 @@ pub struct Options {
     pub(crate) operation_ids_max: usize,
     pub(crate) operation_ids_age: Duration,
     pub(crate) operation_result_bytes_max: usize,
+    pub(crate) cursors_max: usize,
+    pub(crate) cursor_hold_bytes: u64,
     pub(crate) log_hook: Option<LogHook>,
     pub(crate) tuning: Tuning,
 }
@@ -115,6 +117,8 @@ impl Default for Options {
             operation_ids_max: 100_000,
             operation_ids_age: Duration::from_secs(600),
             operation_result_bytes_max: 64 << 10,
+            cursors_max: 1_024,
+            cursor_hold_bytes: 1 << 30,
             log_hook: None,
             tuning: Tuning {
                 segment_bytes: 64 << 20,
@@ -300,6 +304,21 @@ impl Options {
     #[must_use]
     pub fn operation_result_bytes_max(mut self, bytes: usize) -> Self {
         self.operation_result_bytes_max = bytes;
+        self
+    }
+
+    /// How many cursors there may be; one more is [`Error::Full`]. Default: 1,024.
+    #[must_use]
+    pub fn cursors_max(mut self, count: usize) -> Self {
+        self.cursors_max = count;
+        self
+    }
+
+    /// How many bytes of history cursors may keep from being compacted, all together and about: beyond, the one furthest
+    /// behind lapses. Looked at when a compaction is ordered, and after flushes and merges. Default: 1 GiB.
+    #[must_use]
+    pub fn cursor_hold_bytes(mut self, bytes: u64) -> Self {
+        self.cursor_hold_bytes = bytes;
         self
     }
 

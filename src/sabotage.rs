@@ -46,6 +46,8 @@ pub enum Bug {
     DeadlineNotSeen,
     /// S29: a lease that had lapsed is alive again after a recovery.
     LapseLost,
+    /// S31: a cursor's advance is not in the record of its txn.
+    AdvanceApart,
 }
 
 #[cfg(feature = "_testing")]

@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::Outcome;
+use super::bench::BenchArgs;
 use super::completion::CompletionCommand;
 use super::context::Context;
 use super::data::DataCommand;
@@ -182,6 +183,7 @@ pub(super) enum Command {
     Group(GroupCommand),
     #[command(flatten)]
     Completion(CompletionCommand),
+    Bench(BenchArgs),
     /// Answer requests of other programs: one JSON object a line
     Exec(super::exec::Args),
 }
@@ -202,6 +204,7 @@ impl Command {
             Command::Health(command) => command.run(context),
             Command::Group(command) => command.run(),
             Command::Completion(command) => command.run(context),
+            Command::Bench(args) => args.run(context),
             Command::Exec(args) => super::exec::run(args, context),
         }
     }

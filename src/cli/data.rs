@@ -16,6 +16,7 @@ use super::out::Out;
 use super::progress::{Progress, Unit};
 use super::report::Report;
 use crate::error::Error;
+use crate::import::{ImportOptions, ImportStep, import_etcd};
 use crate::{BackupOptions, CheckOptions, Db, DumpOptions, KeyRange, Revision};
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +45,26 @@ pub(super) enum DataCommand {
         #[arg(long, value_name = "N", default_value_t = 0)]
         bump_revision: u64,
         /// Drop history: the store is compacted at its revision; implied by a bump
+        #[arg(long)]
+        mark_compacted: bool,
+    },
+    /// Make STORE, which must not exist, from an etcd snapshot
+    ///
+    /// SNAP is what `etcdctl snapshot save` writes, or a member's `member/snap/db`. Every retained revision comes along,
+    /// and leases, each with its whole time before it. The store appears whole or not at all. Programs that have seen
+    /// later revisions of that etcd must not meet them again with other contents: for that there is --bump-revision, as
+    /// etcdutl has it.
+    ImportEtcd {
+        /// The snapshot; it is only read
+        #[arg(value_name = "SNAP")]
+        snapshot: PathBuf,
+        /// Take a file without the hash that a snapshot ends with, as a member's is
+        #[arg(long)]
+        skip_hash_check: bool,
+        /// Raise the revision by so many
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        bump_revision: u64,
+        /// Drop history: who goes on from before is told so
         #[arg(long)]
         mark_compacted: bool,
     },
@@ -83,6 +104,9 @@ impl DataCommand {
             DataCommand::Restore { src, dst, bump_revision, mark_compacted } => {
                 restore(context, &src, &dst, &BackupOptions { bump_revision, mark_compacted })
             }
+            DataCommand::ImportEtcd { snapshot, skip_hash_check, bump_revision, mark_compacted } => {
+                import(context, &snapshot, &ImportOptions { skip_hash_check, bump_revision, mark_compacted })
+            }
             DataCommand::Dump { file, rev, prefix, history } => {
                 let options =
                     DumpOptions { revision: Revision::new(rev), prefix: prefix.into_encoded_bytes(), history };
@@ -109,6 +133,13 @@ fn refuse_existing(path: &Path) -> Result<(), Failure> {
     }
 }
 
+fn may_make_a_store(context: &Context, command: &str) -> Result<(), Failure> {
+    if context.global.no_create || context.global.readonly {
+        return Err(Failure::Usage(format!("{command} makes a store, which --no-create and --readonly forbid")));
+    }
+    Ok(())
+}
+
 fn backup(context: &Context, dir: &Path) -> Outcome {
     refuse_existing(dir)?;
     let db = context.open(Create::Never)?;
@@ -121,9 +152,7 @@ fn backup(context: &Context, dir: &Path) -> Outcome {
 }
 
 fn restore(context: &Context, src: &Path, dst: &Path, options: &BackupOptions) -> Outcome {
-    if context.global.no_create || context.global.readonly {
-        return Err(Failure::Usage("restore makes a store, which --no-create and --readonly forbid".into()));
-    }
+    may_make_a_store(context, "restore")?;
     refuse_existing(dst)?;
     let db = context.options(Create::Never).read_only(true).open(src)?;
     let progress = Progress::new(context, "check", Unit::Bytes);
@@ -137,6 +166,36 @@ fn restore(context: &Context, src: &Path, dst: &Path, options: &BackupOptions) -
     let revision = db.backup_with(dst, options, &mut |done, total| progress.set(done, total))?;
     drop(progress);
     Report::new().with("revision", revision.get()).with("bytes", disk_bytes(dst)?).print(context)?;
+    Ok(Exit::Done)
+}
+
+fn import(context: &Context, snapshot: &Path, options: &ImportOptions) -> Outcome {
+    may_make_a_store(context, "import-etcd")?;
+    let store = context.store()?;
+    refuse_existing(&store)?;
+    let mut progress: Option<(ImportStep, Progress)> = None;
+    let report = import_etcd(snapshot, &store, options, &mut |now| {
+        if progress.as_ref().is_none_or(|(step, _)| *step != now.step) {
+            let (what, unit) = match now.step {
+                ImportStep::Verify => ("verify", Unit::Bytes),
+                ImportStep::Read => ("read", Unit::Bytes),
+                ImportStep::Merge => ("merge", Unit::Items),
+            };
+            // The old bar goes before the new one is drawn.
+            progress = None;
+            progress = Some((now.step, Progress::new(context, what, unit)));
+        }
+        if let Some((_, bar)) = &progress {
+            bar.set(now.done, now.total);
+        }
+    })?;
+    drop(progress);
+    Report::new()
+        .with("revision", report.revision.get())
+        .with("compact_revision", report.compact_revision.get())
+        .with("changes", report.changes)
+        .with("leases", report.leases)
+        .print(context)?;
     Ok(Exit::Done)
 }
 

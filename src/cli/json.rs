@@ -109,6 +109,7 @@ fn detail(error: &Error) -> Option<Value> {
     Some(match error {
         Error::Compacted { compacted } => json!({ "compact_revision": compacted.get() }),
         Error::FutureRevision { current } => json!({ "revision": current.get() }),
+        Error::CursorMoved { position } => json!({ "position": position.get() }),
         Error::Locked { holder: Some(holder) } => json!({ "pid": holder.pid, "program": holder.program }),
         Error::Corrupt { file, offset, .. } => json!({ "file": file.to_string_lossy(), "offset": offset }),
         Error::Io { source, .. } => json!({ "os_error": source.raw_os_error() }),

@@ -50,7 +50,7 @@ pub(super) fn load(context: &Context, file: Option<&Path>) -> Outcome {
     write_all(&db, Lines::new(&file, &mut |done| progress.set(done, len)), &summary)?;
     drop(progress);
     if summary.without_lease > 0 && !context.global.quiet {
-        eprintln!("{} keys were put without a lease: the dump does not hold theirs", summary.without_lease);
+        eprintln!("put without a lease, as the dump does not hold theirs: {} keys", summary.without_lease);
     }
     let revision = db.revision();
     db.close()?;

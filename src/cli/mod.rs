@@ -22,6 +22,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the outside of the library")]
 
 mod args;
+mod bench;
 mod child;
 mod completion;
 mod context;

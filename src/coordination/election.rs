@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::line::Standing;
-use crate::coordination::mutex::give_up_unless_come;
+use crate::coordination::mutex::is_held;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, enter, leave, prefix_of};
+use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, enter, give_up_unless_come, leave, prefix_of};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision};
-use crate::op::{Compare, Put, Range, SortOrder, SortTarget};
+use crate::op::{Compare, Put, Range, SortOrder, SortTarget, Token};
 use crate::watch::{Watch, WatchBatch, WatchCanceller};
 
 /// An election by name, for one session; as etcd's `concurrency.Election`. The candidate that came first leads until it
@@ -111,8 +110,7 @@ impl Election {
     /// A lead that this session was given before: key and revision of [`Leadership`], kept by the caller. Nothing is
     /// checked until it is used. As etcd's `ResumeElection`.
     pub fn resume(&self, key: impl AsRef<[u8]>, revision: impl Into<Revision>) -> Leadership {
-        let own = Standing { key: Bytes::copy_from_slice(key.as_ref()), revision: revision.into() };
-        Leadership::new(&self.session, own)
+        Leadership::new(&self.session, Token::new(key, revision, self.session.lease()))
     }
 
     fn name(&self) -> &[u8] {
@@ -142,7 +140,7 @@ impl Db {
 }
 
 /// Puts a new proposal at a key, if it is still the one that was created then. Whether it was.
-fn proclaim(session: &Session, own: &Standing, value: &[u8]) -> Result<bool> {
+fn proclaim(session: &Session, own: &Token, value: &[u8]) -> Result<bool> {
     let same = Compare::create_revision(&own.key).eq(own.revision);
     let put = Put::new(&own.key, value).lease(session.lease());
     match session.db().txn().when([same]).then([put]).commit() {
@@ -156,28 +154,41 @@ fn proclaim(session: &Session, own: &Standing, value: &[u8]) -> Result<bool> {
 /// The lead in an election. Dropping it resigns, without telling of errors. It holds its session, which stays open.
 ///
 /// That it exists does not prove that the session leads: a session can be lost. What must not happen without the lead
-/// says so in its txn.
+/// is fenced with it, as with a [`LockGuard`](crate::coordination::LockGuard).
 #[derive(Debug)]
 pub struct Leadership {
     session: Session,
-    own: Standing,
+    token: Token,
     /// Resigned, lost, or left to itself.
     over: AtomicBool,
 }
 
 impl Leadership {
-    fn new(session: &Session, own: Standing) -> Self {
-        Leadership { session: session.clone(), own, over: AtomicBool::new(false) }
+    fn new(session: &Session, token: Token) -> Self {
+        Leadership { session: session.clone(), token, over: AtomicBool::new(false) }
     }
 
     /// The leader's key: as etcd's `Election.Key`.
     pub fn key(&self) -> &Bytes {
-        &self.own.key
+        &self.token.key
     }
 
     /// The revision at which the key was created, which rises from leader to leader; as etcd's `Election.Rev`.
     pub fn revision(&self) -> Revision {
-        self.own.revision
+        self.token.revision
+    }
+
+    /// The fencing token, which can be stored and used by another process.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Whether the session leads now, as a fence would find. It may be over the moment after.
+    ///
+    /// # Errors
+    /// As [`Db::execute`].
+    pub fn is_held(&self) -> Result<bool> {
+        is_held(&self.session, &self.token)
     }
 
     /// The lease of the key.
@@ -190,9 +201,10 @@ impl Leadership {
         &self.session
     }
 
-    /// The compare that holds while the session leads, for txns of any client.
+    /// The compare that holds while the key is there, for txns of any client. A fence, or [`Compare::held`], looks at
+    /// the lease as well.
     pub fn is_leader(&self) -> Compare {
-        Compare::create_revision(&self.own.key).eq(self.own.revision)
+        Compare::create_revision(&self.token.key).eq(self.token.revision)
     }
 
     /// Changes the proposal, without another election: key, lease and place stay. Durable on return.
@@ -201,7 +213,7 @@ impl Leadership {
     /// [`Error::NotLeaderOfElection`] if the lead was resigned or lost; those of [`Db::put`].
     pub fn proclaim(&self, value: impl AsRef<[u8]>) -> Result<()> {
         self.check()?;
-        self.confirm(proclaim(&self.session, &self.own, value.as_ref())?)
+        self.confirm(proclaim(&self.session, &self.token, value.as_ref())?)
     }
 
     /// Gives the lead to the next candidate: the key is gone on return, durably. If it fails for another reason than
@@ -212,7 +224,7 @@ impl Leadership {
     /// [`Db::put`].
     pub fn resign(&self) -> Result<()> {
         self.check()?;
-        let led = leave(self.session.db(), &self.own)?;
+        let led = leave(self.session.db(), &self.token)?;
         self.over.store(true, Ordering::Release);
         self.confirm(led)
     }
@@ -233,6 +245,12 @@ impl Leadership {
             return Err(Error::NotLeaderOfElection);
         }
         Ok(())
+    }
+}
+
+impl AsRef<Token> for Leadership {
+    fn as_ref(&self) -> &Token {
+        &self.token
     }
 }
 

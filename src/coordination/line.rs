@@ -15,7 +15,7 @@
 //! event of a watch that the caller has dropped since. The latter takes the hub's lock, in which all watches of a
 //! revision are marked, so that the line's is marked too.
 //!
-//! A line exists while somebody stands in it.
+//! A line exists while somebody stands in it, or has a queue of that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, Revision};
-use crate::op::Range;
+use crate::op::{Range, Token};
 use crate::watch::Watch;
 
 /// The lines of a store, by prefix.
@@ -60,13 +60,6 @@ struct Keys {
     /// In the order of creation, those of one revision by key.
     by_creation: BTreeSet<(Revision, Bytes)>,
     by_key: BTreeMap<Bytes, Revision>,
-}
-
-/// A key in line, by its creation: a key that was deleted and put again stands somewhere else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) key: Bytes,
-    pub(super) revision: Revision,
 }
 
 /// Where a key stands.
@@ -104,11 +97,18 @@ impl Lines {
 }
 
 impl Line {
-    /// Where a key stands among those that `blocks` says may block it, and the revision as of which that is.
-    pub(super) fn place(&self, db: &Db, own: &Standing, blocks: &dyn Fn(&[u8]) -> bool) -> Result<(Place, Revision)> {
+    /// Where a key stands, by its creation, among those that `blocks` says may block it, and the revision as of which that is.
+    pub(super) fn place(&self, db: &Db, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<(Place, Revision)> {
         let mut state = self.state.lock();
         let keys = self.refresh(db, &mut state)?;
         Ok((keys.place(own, blocks), keys.watch.progress()))
+    }
+
+    /// The key that was created first, if there is one, and the revision as of which that is.
+    pub(super) fn first(&self, db: &Db) -> Result<(Option<Bytes>, Revision)> {
+        let mut state = self.state.lock();
+        let keys = self.refresh(db, &mut state)?;
+        Ok((keys.by_creation.first().map(|(_, key)| key.clone()), keys.watch.progress()))
     }
 
     /// Brings the line up to date, from the beginning if need be.
@@ -168,7 +168,7 @@ impl Keys {
         }
     }
 
-    fn place(&self, own: &Standing, blocks: &dyn Fn(&[u8]) -> bool) -> Place {
+    fn place(&self, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Place {
         if self.by_key.get(&own.key) != Some(&own.revision) {
             return Place::Gone;
         }
@@ -184,8 +184,8 @@ impl Keys {
 mod tests {
     use super::*;
 
-    fn standing(key: &'static str, revision: u64) -> Standing {
-        Standing { key: key.into(), revision: Revision::new(revision) }
+    fn standing(key: &str, revision: u64) -> Token {
+        Token::new(key, revision, 0)
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::line::Standing;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, enter, leave, own_key, prefix_of};
+use crate::coordination::wait::{
+    Entry, WaitOptions, Waited, Waiter, enter, give_up_unless_come, leave, own_key, prefix_of, without_lease,
+};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
-use crate::op::{Compare, OpResponse, Put, Range, SortOrder, SortTarget};
+use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Token};
 
 /// A lock by name, for one session; as etcd's `concurrency.Mutex`. Whoever came first has it, then the next: the order
 /// is that of the keys' create revisions, which everybody can see.
@@ -99,40 +100,38 @@ impl Mutex {
         let oldest = Range::new(all.clone()).sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1).keys_only();
         let txn = self.session.db().txn().when([Compare::create_revision(all).eq(0)]);
         let txn = txn.then([Put::new(&key, "").lease(self.session.lease())]).or_else([oldest]);
-        let response = txn.commit().map_err(|error| match error {
-            Error::LeaseNotFound => Error::SessionExpired,
-            other => other,
-        })?;
+        let response = txn.commit().map_err(without_lease)?;
         let revision = match &response.responses[..] {
             _ if response.succeeded => Some(response.revision),
             [OpResponse::Range(range)] => range.kvs.first().filter(|kv| kv.key == key).map(|kv| kv.create_revision),
             _ => None,
         };
-        Ok(revision.map(|revision| LockGuard::new(&self.session, Standing { key, revision })))
+        let token = |revision| Token { key, revision, lease: self.session.lease() };
+        Ok(revision.map(|revision| LockGuard::new(&self.session, token(revision))))
     }
-}
-
-/// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
-pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
-    if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
-        match leave(session.db(), &entry.own) {
-            // With the session or the store everything is gone that could be removed, or nothing can be.
-            Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    waited
 }
 
 /// A lock that is held. Dropping it releases the lock, as [`LockGuard::unlock`] does without telling of errors; if that
 /// fails, its session is renewed no more, so that the lock ends with the lease. It holds its session, which stays open.
 ///
 /// That the guard exists does not prove that the lock is held: a session can be lost. What must not happen without the
-/// lock says so in its txn.
+/// lock is fenced with it, so that the store itself refuses what comes too late.
+///
+/// ```
+/// # let db = etclite::Db::in_memory()?;
+/// use etclite::Put;
+/// let session = db.session(std::time::Duration::from_secs(10))?;
+/// let guard = session.mutex("jobs/nightly").lock()?;
+/// db.txn().fenced(&guard).then([Put::new("last-run", "today")]).commit()?;
+/// db.lease(session.lease()).revoke()?; // as if this process had been paused for too long
+/// let late = db.fenced(&guard).put("last-run", "tomorrow");
+/// assert!(matches!(late, Err(etclite::Error::SessionExpired)));
+/// # Ok::<(), etclite::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct LockGuard {
     session: Session,
-    own: Standing,
+    token: Token,
     /// One of the three below.
     state: AtomicU8,
 }
@@ -142,18 +141,23 @@ const RELEASED: u8 = 1;
 const LOST: u8 = 2;
 
 impl LockGuard {
-    pub(super) fn new(session: &Session, own: Standing) -> Self {
-        LockGuard { session: session.clone(), own, state: AtomicU8::new(HELD) }
+    pub(super) fn new(session: &Session, token: Token) -> Self {
+        LockGuard { session: session.clone(), token, state: AtomicU8::new(HELD) }
     }
 
     /// The key of the lock: as etcd's `Mutex.Key`.
     pub fn key(&self) -> &Bytes {
-        &self.own.key
+        &self.token.key
     }
 
     /// The revision at which the key was created: the fencing number, which rises from owner to owner of a name.
     pub fn revision(&self) -> Revision {
-        self.own.revision
+        self.token.revision
+    }
+
+    /// The fencing token, which can be stored and used by another process.
+    pub fn token(&self) -> &Token {
+        &self.token
     }
 
     /// The lease of the key.
@@ -166,19 +170,18 @@ impl LockGuard {
         &self.session
     }
 
-    /// The compare that holds while the lock is held, for txns of any client; as etcd's `Mutex.IsOwner`.
+    /// The compare that holds while the key is there, for txns of any client; as etcd's `Mutex.IsOwner`. A fence, or
+    /// [`Compare::held`], looks at the lease as well.
     pub fn is_owner(&self) -> Compare {
-        Compare::create_revision(&self.own.key).eq(self.own.revision)
+        Compare::create_revision(&self.token.key).eq(self.token.revision)
     }
 
-    /// Whether the lock is held now. It may be lost the moment after.
+    /// Whether the lock is held now, as a fence would find. It may be lost the moment after.
     ///
     /// # Errors
-    /// As [`Db::get`](crate::Db::get).
+    /// As [`Db::execute`](crate::Db::execute).
     pub fn is_held(&self) -> Result<bool> {
-        let found = self.session.db().get(&self.own.key)?;
-        let same = found.is_some_and(|kv| kv.create_revision == self.own.revision && kv.lease == self.lease());
-        Ok(same && self.session.is_alive())
+        is_held(&self.session, &self.token)
     }
 
     /// Releases the lock: its key is gone on return, durably, and the next in line goes on. If it fails for another
@@ -195,7 +198,7 @@ impl LockGuard {
             LOST => return Err(Error::SessionExpired),
             _ => {}
         }
-        let held = leave(self.session.db(), &self.own)?;
+        let held = leave(self.session.db(), &self.token)?;
         self.state.store(if held { RELEASED } else { LOST }, Ordering::Release);
         if held { Ok(()) } else { Err(Error::SessionExpired) }
     }
@@ -204,6 +207,18 @@ impl LockGuard {
     pub fn leave(self) {
         self.state.store(LOST, Ordering::Release);
     }
+}
+
+impl AsRef<Token> for LockGuard {
+    fn as_ref(&self) -> &Token {
+        &self.token
+    }
+}
+
+/// Whether a token of this session holds.
+pub(super) fn is_held(session: &Session, token: &Token) -> Result<bool> {
+    let ask = session.db().txn().when([Compare::held(token)]).then(std::iter::empty::<Op>());
+    Ok(ask.commit()?.succeeded)
 }
 
 impl Drop for LockGuard {

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::coordination::barrier::DoubleBarrier;
 use crate::coordination::election::Election;
 use crate::coordination::mutex::Mutex;
+use crate::coordination::rw_lock::RwLock;
 use crate::db::Db;
 use crate::db::keeper::{Keeping, Kept};
 use crate::db::signal::{Parker, Signal};
 use crate::error::{Error, Result};
 use crate::kv::LeaseId;
+use crate::op::GrantOptions;
 
 /// The time to live of a session that names none: 60 s, as in etcd.
 pub const SESSION_TTL_DEFAULT: Duration = Duration::from_secs(60);
@@ -26,11 +29,12 @@ pub const SESSION_TTL_DEFAULT: Duration = Duration::from_secs(60);
 pub struct SessionOptions {
     ttl: Duration,
     lease: LeaseId,
+    lock_delay: Duration,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        SessionOptions { ttl: SESSION_TTL_DEFAULT, lease: LeaseId::NONE }
+        SessionOptions { ttl: SESSION_TTL_DEFAULT, lease: LeaseId::NONE, lock_delay: Duration::ZERO }
     }
 }
 
@@ -53,6 +57,16 @@ impl SessionOptions {
     #[must_use]
     pub fn lease(mut self, lease: impl Into<LeaseId>) -> Self {
         self.lease = lease.into();
+        self
+    }
+
+    /// How long the locks of a session that **expires** stay locked, so that what it had under way outside the store
+    /// can settle: zero, the default, to 60 s. A session that is closed, and a lock that is released, hand over at once.
+    /// Without meaning with [`SessionOptions::lease`], which was granted with a delay of its own. See
+    /// [`GrantOptions::lock_delay`]; etcd has no such thing.
+    #[must_use]
+    pub fn lock_delay(mut self, delay: Duration) -> Self {
+        self.lock_delay = delay;
         self
     }
 }
@@ -112,7 +126,7 @@ impl Db {
     pub fn session_with(&self, options: SessionOptions) -> Result<Session> {
         let sent = self.boot_time();
         let (lease, ttl) = if options.lease.is_none() {
-            let lease = self.grant(options.ttl)?;
+            let lease = self.grant_with(GrantOptions::new(options.ttl).lock_delay(options.lock_delay))?;
             (lease.id(), lease.granted().unwrap_or(options.ttl))
         } else {
             (options.lease, self.lease(options.lease).keep_alive()?)
@@ -181,6 +195,16 @@ impl Session {
     /// An election by this name. Nothing is done yet.
     pub fn election(&self, name: impl AsRef<[u8]>) -> Election {
         Election::new(self, name.as_ref())
+    }
+
+    /// A lock for readers and writers by this name. Nothing is done yet.
+    pub fn rw_lock(&self, name: impl AsRef<[u8]>) -> RwLock {
+        RwLock::new(self, name.as_ref())
+    }
+
+    /// A barrier that `count` sessions enter together and leave together. Nothing is done yet.
+    pub fn double_barrier(&self, name: impl AsRef<[u8]>, count: usize) -> DoubleBarrier {
+        DoubleBarrier::new(self, name.as_ref(), count)
     }
 
     /// Ends the session for all clones: its lease is revoked and its keys are gone on return, so that the next in each

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::line::{Line, Place, Standing};
+use crate::coordination::line::{Line, Place};
 use crate::coordination::session::Session;
 use crate::db::Db;
 use crate::db::signal::{Parker, Signal};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
-use crate::op::{Compare, Delete, Op, OpResponse, Put, Range, Txn, TxnResponse};
+use crate::op::{Compare, Delete, Op, OpResponse, Put, Range, Token, Txn, TxnResponse};
 use crate::watch::Watch;
 
 /// Cancels waits from another thread: of all calls that were given a clone of it, now or later. For one program that
@@ -119,19 +119,27 @@ impl<'a> Waiter<'a> {
     /// Waits until one of these watches has something, which is not returned: look at the store. Drop the watches
     /// before, so that a line is up to date.
     pub(super) fn wait(&self, watches: &mut [Watch]) -> Result<Waited> {
+        let first = |context: &mut Context<'_>| {
+            let mut ready = watches.iter_mut().map(|watch| watch.poll(context)).filter(Poll::is_ready);
+            ready.next().unwrap_or(Poll::Pending)
+        };
+        match self.wait_for(first)? {
+            None => Ok(Waited::TimedOut),
+            // A compaction was faster than the waiter, who looks anyway.
+            Some(Some(Ok(_) | Err(Error::Compacted { .. }))) => Ok(Waited::Come),
+            Some(Some(Err(error))) => Err(error),
+            // A store that is opened read-only never changes.
+            Some(None) => Err(Error::ReadOnly),
+        }
+    }
+
+    /// Waits until there is something; `None` if the time was up before.
+    pub(super) fn wait_for<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<Option<T>> {
         let _lost = self.session.map(|session| session.lost().listen(&self.waker));
         let _canceled = self.cancel.map(|cancel| cancel.signal.listen(&self.waker));
         loop {
-            let mut context = Context::from_waker(&self.waker);
-            for watch in &mut *watches {
-                match watch.poll(&mut context) {
-                    Poll::Pending => {}
-                    // A compaction was faster than the waiter, who looks anyway.
-                    Poll::Ready(Some(Ok(_) | Err(Error::Compacted { .. }))) => return Ok(Waited::Come),
-                    Poll::Ready(Some(Err(error))) => return Err(error),
-                    // A store that is opened read-only never changes.
-                    Poll::Ready(None) => return Err(Error::ReadOnly),
-                }
+            if let Poll::Ready(found) = poll(&mut Context::from_waker(&self.waker)) {
+                return Ok(Some(found));
             }
             if self.cancel.is_some_and(Cancel::is_canceled) {
                 return Err(Error::WaitCanceled);
@@ -141,7 +149,7 @@ impl<'a> Waiter<'a> {
             }
             let left = self.until.map(|until| until.saturating_sub(self.db.mono_time()));
             if left == Some(Duration::ZERO) || !self.parker.park(left) {
-                return Ok(Waited::TimedOut);
+                return Ok(None);
             }
             // A figure, which orders nothing.
             self.db.lines().wakes.fetch_add(1, Ordering::Relaxed);
@@ -152,7 +160,7 @@ impl<'a> Waiter<'a> {
     ///
     /// # Errors
     /// [`Error::SessionExpired`] once the key is gone: after each wait it is looked for again.
-    pub(super) fn wait_turn(&self, line: &Line, own: &Standing, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
+    pub(super) fn wait_turn(&self, line: &Line, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
         loop {
             let (place, seen) = line.place(self.db, own, blocks)?;
             let before = match place {
@@ -182,30 +190,37 @@ impl Db {
 
 /// A key that a session has put to stand in line.
 pub(super) struct Entry {
-    pub(super) own: Standing,
+    pub(super) own: Token,
     /// Whether this call has put it; otherwise the session had it already, with this value.
     pub(super) found: Option<Bytes>,
     /// Whether nobody else was there.
     pub(super) alone: bool,
 }
 
-/// Puts the session's key under the prefix, unless it is there already: one txn, which tells the uncontended case too.
-///
-/// Differs from etcd: there the txn also reads the oldest key of the prefix, sorting all of them each time.
+/// Puts the session's key under the prefix, unless it is there already.
 pub(super) fn enter(session: &Session, prefix: &Bytes, value: &[u8]) -> Result<Entry> {
-    let key = own_key(prefix, session.lease());
+    join(session, own_key(prefix, session.lease()), KeyRange::prefix(prefix), value)
+}
+
+/// Puts a key of the session's, unless it is there already: one txn, which also tells whether nothing of what may block
+/// the key was there before it.
+///
+/// Differs from etcd: there the txn reads the oldest key of the prefix, sorting all of them each time.
+pub(super) fn join(session: &Session, key: Bytes, blocking: KeyRange, value: &[u8]) -> Result<Entry> {
     let put = || Put::new(&key, value).lease(session.lease());
-    let absent = Compare::create_revision(&key).eq(0);
-    let join = Txn::new().when([absent]).then([put()]).or_else([Range::new(&key)]);
-    let empty = Compare::create_revision(KeyRange::prefix(prefix)).eq(0);
-    let txn = session.db().txn().when([empty]).then([put()]).or_else([Op::from(join)]);
-    let response = txn.commit().map_err(|error| match error {
-        Error::LeaseNotFound => Error::SessionExpired,
-        other => other,
-    })?;
+    let absent = || Compare::create_revision(&key).eq(0);
+    let behind = Txn::new().when([absent()]).then([put()]).or_else([Range::new(&key)]);
+    let alone = [absent(), Compare::create_revision(blocking).eq(0)];
+    let txn = session.db().txn().when(alone).then([put()]).or_else([Op::from(behind)]);
+    let response = txn.commit().map_err(without_lease)?;
     let found = if response.succeeded { None } else { found_in(&response) };
     let (found, revision) = found.map_or((None, response.revision), |(value, created)| (Some(value), created));
-    Ok(Entry { own: Standing { key, revision }, found, alone: response.succeeded })
+    Ok(Entry { own: Token { key, revision, lease: session.lease() }, found, alone: response.succeeded })
+}
+
+/// To a session, a lease that is not there is its own end.
+pub(super) fn without_lease(error: Error) -> Error {
+    if matches!(error, Error::LeaseNotFound) { Error::SessionExpired } else { error }
 }
 
 /// The value and the creation of the session's own key, if it was there.
@@ -227,8 +242,20 @@ pub(super) fn prefix_of(name: &[u8]) -> Bytes {
     [name, b"/"].concat().into()
 }
 
+/// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
+pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
+    if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
+        match leave(session.db(), &entry.own) {
+            // With the session or the store everything is gone that could be removed, or nothing can be.
+            Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    waited
+}
+
 /// Deletes a key if it is still the one that was created then. Whether it was.
-pub(super) fn leave(db: &Db, own: &Standing) -> Result<bool> {
+pub(super) fn leave(db: &Db, own: &Token) -> Result<bool> {
     let same = Compare::create_revision(&own.key).eq(own.revision);
     Ok(db.txn().when([same]).then([Delete::new(&own.key)]).commit()?.succeeded)
 }

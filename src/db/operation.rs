@@ -10,7 +10,7 @@ use crate::engine::operations::{Replay, Request};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{
-    Delete, DeleteResponse, GrantOptions, OnceResponse, OperationId, PutOptions, PutResponse, Txn, TxnResponse,
+    Delete, DeleteResponse, GrantOptions, OnceResponse, Op, OperationId, PutOptions, PutResponse, Txn, TxnResponse,
     check_key,
 };
 
@@ -93,10 +93,9 @@ impl Operation {
         options: PutOptions,
     ) -> Result<OnceResponse<PutResponse>> {
         let put = self.db.checked_put(key.as_ref(), value.as_ref(), options)?;
-        self.submit(Kind::Put(put), |response| match response {
-            Response::Put(response) => Some(response),
-            _ => None,
-        })
+        let (response, replay) = self.db.engine().submit_put(put, Some(self.request))?;
+        let (replayed, truncated) = flags(replay);
+        Ok(OnceResponse { response, replayed, truncated })
     }
 
     /// As [`Db::delete`], once.
@@ -180,6 +179,22 @@ impl Operation {
             Response::Done(revision) => Some(revision),
             _ => None,
         })
+    }
+
+    /// As [`Cursor::advance`](crate::Cursor::advance), once; beside other writes it is an operation of
+    /// [`Operation::execute`].
+    ///
+    /// # Errors
+    /// As [`Cursor::advance`](crate::Cursor::advance), and those of [`Operation`].
+    pub fn advance(
+        &self,
+        cursor: impl AsRef<[u8]>,
+        from: impl Into<Revision>,
+        to: impl Into<Revision>,
+    ) -> Result<OnceResponse<Revision>> {
+        let to = to.into();
+        let done = self.execute(Txn::new().then([Op::advance(cursor, from, to)]))?;
+        Ok(OnceResponse { response: to, replayed: done.replayed, truncated: done.truncated })
     }
 
     fn submit<T>(&self, kind: Kind, pick: fn(Response) -> Option<T>) -> Result<OnceResponse<T>> {

@@ -4,12 +4,15 @@
 //! a command changes is computed first, in a [`Draft`] over the head; a command that fails leaves no trace (CH-12).
 
 mod lease;
+mod ttl;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::engine::command::{Command, Kind, Seen};
+use crate::engine::cursors::{self, Moves};
+use crate::engine::leases::whole_millis;
 use crate::engine::operations::{self, Replay};
 use crate::engine::query::{self, Answer};
 use crate::engine::state::{Changes, LeaseChange, State};
@@ -17,8 +20,8 @@ use crate::error::{Error, Invalid, Result};
 use crate::kv::{LeaseId, Revision};
 use crate::memtable::Bounds;
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put, PutResponse, Range,
-    RangeResponse, Txn, TxnResponse,
+    Advance, AdvanceResponse, Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put,
+    PutResponse, Range, RangeResponse, Txn, TxnResponse,
 };
 use crate::store::Version;
 use crate::store::entry::Entry;
@@ -33,6 +36,8 @@ pub(crate) enum Response {
     Txn(TxnResponse),
     /// Of lease commands and compactions: the store's revision after them.
     Done(Revision),
+    /// Of commands of cursors: the cursor's position after them.
+    Cursor(Revision),
 }
 
 /// What a command answers and changes.
@@ -63,6 +68,7 @@ pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> R
 
 fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
     let mut draft = Draft::new(state, version, command.seen);
+    draft.time_ms = command.time_ms;
     let response = match &command.kind {
         Kind::Put(put) => Response::Put(draft.put(put)?),
         Kind::Delete(delete) => Response::Delete(draft.delete(delete)?),
@@ -75,6 +81,7 @@ fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
         Kind::Revoke { id, cause } => draft.revoke(*id, *cause)?,
         Kind::LeaseCheckpoint { renewed, stamp, remaining } => draft.lease_checkpoint(*renewed, *stamp, remaining),
         Kind::Compact { revision } => draft.compact(revision.get())?,
+        Kind::Cursor(cursor) => Response::Cursor(Revision::new(draft.cursors.run(state, command.time_ms, cursor)?)),
     };
     Ok(Outcome { response, changes: draft.finish(), replay: None })
 }
@@ -82,6 +89,14 @@ fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
 /// Runs a txn that can only read.
 pub(crate) fn read(state: &State, version: &Version, txn: &Txn) -> Result<TxnResponse> {
     Draft::new(state, version, None).txn(txn)
+}
+
+/// What the operations of a txn that were checked will have done to leases and cursors.
+#[derive(Default)]
+struct Ahead {
+    /// Granted, or ended.
+    leases: BTreeMap<LeaseId, bool>,
+    cursors: Moves,
 }
 
 /// A command's changes in the making, on top of the head.
@@ -96,9 +111,14 @@ struct Draft<'a> {
     leases: Vec<(LeaseId, LeaseChange)>,
     /// The last place of a lease in `leases`.
     latest: BTreeMap<LeaseId, usize>,
+    /// The hidden leases that this command makes, by when they end.
+    shared: BTreeMap<u64, LeaseId>,
     /// What the orderer saw.
     seen: Option<Seen>,
-    compact_revision: Option<u64>,
+    compact_ordered: Option<u64>,
+    cursors: Moves,
+    /// When the command was ordered.
+    time_ms: u64,
     /// Whether the number of changed keys is bounded: a lease must always be able to end.
     bounded: bool,
 }
@@ -113,16 +133,31 @@ impl<'a> Draft<'a> {
             sub: 0,
             leases: Vec::new(),
             latest: BTreeMap::new(),
+            shared: BTreeMap::new(),
             seen,
-            compact_revision: None,
+            compact_ordered: None,
+            cursors: Moves::default(),
+            time_ms: 0,
             bounded: true,
         }
     }
 
     fn finish(self) -> Changes {
         let revision = self.revision();
-        let Draft { entries, leases, compact_revision, .. } = self;
-        Changes { revision, entries, leases, compact_revision, operation: None }
+        let compact_revision = self.compact_revision();
+        let Draft { entries, leases, compact_ordered, cursors, .. } = self;
+        let cursors = cursors.into_changes();
+        Changes { revision, entries, leases, compact_revision, compact_ordered, cursors, operation: None }
+    }
+
+    /// The compact revision, if the command moves it: cursors hold back what was ordered.
+    fn compact_revision(&self) -> Option<u64> {
+        if self.compact_ordered.is_none() && self.cursors.is_empty() {
+            return None;
+        }
+        let ordered = self.compact_ordered.max(self.state.compact_ordered);
+        let effective = cursors::effective(ordered, self.cursors.all(self.state));
+        effective.filter(|_| effective > self.state.compact_revision)
     }
 
     /// The revision of the changes, whether there are any yet or not.
@@ -201,7 +236,11 @@ impl<'a> Draft<'a> {
         if (put.options.ignore_value || put.options.ignore_lease) && previous.is_none() {
             return Err(Error::InvalidArgument(Invalid::KeyNotFound));
         }
-        let mut fields = Fields { create_revision: self.next_revision(), version: 1, lease: put.options.lease.get() };
+        let lease = match put.options.ttl {
+            Some(ttl) => self.share_lease(whole_millis(ttl)),
+            None => put.options.lease,
+        };
+        let mut fields = Fields { create_revision: self.next_revision(), version: 1, lease: lease.get() };
         let mut value = put.value.clone();
         let mut previous_lease = 0;
         if let Some(previous) = &previous {
@@ -284,7 +323,7 @@ impl<'a> Draft<'a> {
     fn txn(&mut self, txn: &Txn) -> Result<TxnResponse> {
         self.check_fences(&txn.fences)?;
         let branch = self.choose(txn)?;
-        self.check_branch(txn, &branch, &mut BTreeMap::new())?;
+        self.check_branch(txn, &branch, &mut Ahead::default())?;
         let mut response = self.run(txn, &branch)?;
         response.revision = Revision::new(self.revision());
         Ok(response)
@@ -330,13 +369,13 @@ impl<'a> Draft<'a> {
     }
 
     /// What can fail is checked on the branch taken, against the state before the txn; the first failing operation in
-    /// order decides (TX-11). Only of leases earlier operations count: `known` says which they grant and end.
-    fn check_branch(&self, txn: &Txn, branch: &Branch, known: &mut BTreeMap<LeaseId, bool>) -> Result<()> {
+    /// order decides (TX-11). Only of leases and cursors earlier operations count.
+    fn check_branch(&self, txn: &Txn, branch: &Branch, ahead: &mut Ahead) -> Result<()> {
         let mut nested = branch.nested.iter();
         for op in branch_ops(txn, branch.succeeded) {
             match op {
                 Op::Put(put) => {
-                    let granted = known.get(&put.options.lease).copied();
+                    let granted = ahead.leases.get(&put.options.lease).copied();
                     granted.map_or_else(|| self.check_lease(put.options.lease), found)?;
                     let must_exist = put.options.ignore_value || put.options.ignore_lease;
                     if must_exist && self.get(&user_key(&put.key))?.is_none() {
@@ -345,20 +384,21 @@ impl<'a> Draft<'a> {
                 }
                 Op::Range(query) => self.check_revision(query.at)?,
                 Op::Delete(_) => {}
+                Op::Advance(advance) => ahead.cursors.advance(self.state, self.time_ms, advance.step())?,
                 Op::Txn(txn) => {
                     let branch = nested.next().expect("one branch for each nested txn");
-                    self.check_branch(txn, branch, known)?;
+                    self.check_branch(txn, branch, ahead)?;
                 }
                 Op::Grant(grant) => {
-                    let taken = known.get(&grant.id).copied();
+                    let taken = ahead.leases.get(&grant.id).copied();
                     if taken.unwrap_or_else(|| self.lease(grant.id).is_some()) {
                         return Err(Error::LeaseExists);
                     }
-                    known.insert(grant.id, true);
+                    ahead.leases.insert(grant.id, true);
                 }
                 Op::Revoke(id) => {
-                    found(known.get(id).copied().unwrap_or_else(|| self.is_revocable(*id)))?;
-                    known.insert(*id, false);
+                    found(ahead.leases.get(id).copied().unwrap_or_else(|| self.is_revocable(*id)))?;
+                    ahead.leases.insert(*id, false);
                 }
             }
         }
@@ -373,12 +413,18 @@ impl<'a> Draft<'a> {
                 Op::Put(put) => OpResponse::Put(self.put(put)?),
                 Op::Delete(delete) => OpResponse::Delete(self.delete(delete)?),
                 Op::Range(query) => OpResponse::Range(self.range(query)?),
+                Op::Advance(advance) => OpResponse::Advance(self.advance(advance)?),
                 Op::Txn(txn) => OpResponse::Txn(self.run(txn, nested.next().expect("one branch for each nested txn"))?),
                 Op::Grant(grant) => OpResponse::Grant(self.grant_now(grant)?),
                 Op::Revoke(id) => OpResponse::Revoke(self.end(*id)?),
             });
         }
         Ok(TxnResponse { revision: Revision::ZERO, succeeded: branch.succeeded, responses })
+    }
+
+    fn advance(&mut self, advance: &Advance) -> Result<AdvanceResponse> {
+        self.cursors.advance(self.state, self.time_ms, advance.step())?;
+        Ok(AdvanceResponse { revision: Revision::new(self.revision()), position: advance.to })
     }
 
     fn check_revision(&self, at: Revision) -> Result<()> {
@@ -398,7 +444,10 @@ impl<'a> Draft<'a> {
         if self.state.compact_revision.is_some_and(|compacted| revision <= compacted) {
             return Err(Error::Compacted { compacted: Revision::new(self.state.compacted()) });
         }
-        self.compact_revision = Some(revision);
+        // What was ordered before and is held back goes on being held.
+        if self.state.compact_ordered < Some(revision) {
+            self.compact_ordered = Some(revision);
+        }
         Ok(self.done())
     }
 }

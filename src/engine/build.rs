@@ -6,8 +6,8 @@
 //! ```
 //! A chunk ends between two revisions, so the runs cover spans of revisions that do not overlap: the invariant of
 //! [`Version`] holds at every moment, and a key's past is looked up in the runs that are already written. So memory
-//! holds a chunk, which is [`Sizes::chunk_bytes`] and at most one revision more, and what a run being written takes;
-//! nothing grows with the number of keys. Space does: for a moment, all of the data twice.
+//! holds a chunk, which is [`Sizes::chunk_bytes`] and at most one revision more, and what `RunWriter` takes: some 20
+//! bytes a key. For a moment the disk holds all of the data twice.
 //!
 //! Histories that no sequence of puts and deletes can make are refused, with the place they came from: what is built
 //! passes `check`. Attachments of leases are made from the changes, as `apply` makes them.
@@ -377,3 +377,65 @@ const CHANGE_BYTES: u64 = 160;
 
 /// How many entries are merged between two words about it.
 const ENTRIES_PER_TELL: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Db;
+    use crate::engine::recover::new_meta;
+    use crate::io::fs::SystemClock;
+    use crate::io::memory::MemoryDisk;
+    use crate::options::Options;
+    use crate::store::key::user_key;
+
+    const SMALL: Sizes = Sizes { chunk_bytes: 1000, revision_bytes_max: 5000, merge_runs: 3, merge_bytes_max: 60_000 };
+
+    fn builder(disk: &Arc<dyn Disk>, sizes: Sizes) -> Builder {
+        Builder::new(disk, "source".into(), new_meta(&SystemClock::new()), 0, sizes).unwrap()
+    }
+
+    fn creation(revision: u64, sub: u32, key: &str) -> Entry {
+        Entry {
+            key: user_key(key.as_bytes()),
+            mod_revision: revision,
+            sub,
+            create_revision: revision,
+            version: 1,
+            lease: 0,
+            tombstone: false,
+            value: Bytes::from(vec![b'v'; 500]),
+        }
+    }
+
+    /// Runs are merged up to a size; what is larger stays apart, and the store is whole all the same.
+    #[test]
+    fn runs_too_large_for_one_stay_apart() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let mut builder = builder(&disk, SMALL);
+        let mut told = 0;
+        for revision in 2..300 {
+            let entry = creation(revision, 0, &format!("{:03}", revision * 7 % 1000));
+            builder.push(entry, revision, &mut |_, _| told += 1).unwrap();
+        }
+        assert!(told > 0 && builder.version.runs.len() < 30, "merged on the way: {}", builder.version.runs.len());
+        let head = Head { revision: 299, compact_revision: None, leases: BTreeMap::new() };
+        builder.finish(head, &mut |_, _| {}).unwrap();
+        let db = Db::open_on(disk, Arc::new(SystemClock::new()), Options::new()).unwrap();
+        assert!((2..12).contains(&db.stats().runs), "{:?}", db.stats());
+        assert_eq!(db.count(crate::kv::KeyRange::all()).unwrap(), 298);
+        assert!(db.check().unwrap().is_clean());
+        assert_eq!(db.put("next", "").unwrap().revision, 300);
+    }
+
+    /// A revision is held in memory as a whole, so it has a largest size.
+    #[test]
+    fn a_revision_has_a_largest_size() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let mut builder = builder(&disk, SMALL);
+        let pushed = (0..100).find_map(|sub| builder.push(creation(2, sub, &sub.to_string()), 0, &mut |_, _| {}).err());
+        assert!(
+            matches!(pushed, Some(Error::TooLarge { what: "revision of the snapshot", max: 5000, .. })),
+            "{pushed:?}"
+        );
+    }
+}

@@ -1,13 +1,14 @@
 //! What is logged, replayed and replicated: one `Command`, encoded by hand.
 //!
 //! ```text
-//! u8 version (1) | [u8 34 | stamp] | u8 kind | varint orderer's time, ms since the Unix epoch | [operation] | body
+//! u8 version (1) | [u8 34 | stamp | varint draw] | u8 kind | varint orderer's time, ms since the Unix epoch
+//!                 | [operation] | body
 //!
 //! operation: u128 id | u64 fingerprint | u8 0, or 1 and varint since | varint count, age in ms, bytes of a result
 //! ```
-//! The stamp is there if the command begins somebody's time: what the orderer's clocks said. The operation is there if
-//! bit 7 of the kind is set. A stamp is u128
-//! boot id, varint ms since that boot, varint ms since the Unix epoch.
+//! The first part in brackets is there if the command begins somebody's time: what the orderer's clocks said, and a random
+//! number for the ids of hidden leases. The operation is there if bit 7 of the kind is set. A stamp is u128 boot id, varint
+//! ms since that boot, varint ms since the Unix epoch.
 //!
 //! | kind | body |
 //! |---|---|
@@ -19,6 +20,7 @@
 //! | 32 fenced txn | list of tokens (key, create revision, lease id), the txn |
 //! | 36 lapse | id, renewal epoch seen, stamp |
 //!
+//! A put is u8 flags (1 prev_kv, 2 ignore_value, 4 ignore_lease, 8 ttl), lease id, TTL ms if flagged, key, value.
 //! Operations of a txn have a tag of their own: 1 put, 2 delete, 3 range, 4 txn, 32 grant (id, TTL ms, lock delay ms),
 //! 34 revoke (id). So have the targets of a compare: 1 version, 2 create revision, 3 mod revision, 4 lease, 5 value, 32
 //! held (create revision, lease id), 34 lease alive (lease id).
@@ -27,18 +29,22 @@
 //! bytes; a new field means a new version byte, and a version that is not known is refused as written by a newer
 //! release. Golden bytes in the tests below hold the format still.
 
+mod lease;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
+use crate::engine::cursors::CursorCommand;
 use crate::engine::leases::whole_millis;
 use crate::engine::operations::Operation;
 use crate::kv::{KeyRange, LeaseId, RangeEnd, Revision};
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, GrantOptions, Op, Put, PutOptions, Range, SortOrder, SortTarget,
-    Token, Txn,
+    Advance, Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
 };
+pub(crate) use lease::{Seen, Stamp};
+use lease::{begins_time, read_grant, read_lease, read_stamp, read_token, write_fences, write_grant, write_stamp};
 
 /// One step of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +56,6 @@ pub(crate) struct Command {
     /// That it takes effect once, however often it is sent.
     pub(crate) operation: Option<Operation>,
     pub(crate) kind: Kind,
-}
-
-/// What `apply` may not ask for itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// From when leases of the command run: rounded up, so that a restart never ends one early.
-    pub(crate) stamp: Stamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +87,7 @@ pub(crate) enum Kind {
     Compact {
         revision: Revision,
     },
+    Cursor(CursorCommand),
 }
 
 /// Why a lease is revoked.
@@ -97,14 +97,6 @@ pub(crate) enum Cause {
     Owner,
     /// Its deadline passed, or its lock delay, as the orderer saw it when the lease was in this epoch.
     Expired { renewal_epoch: u64 },
-}
-
-/// When a remaining time was taken, on the clocks that can tell how much of it has passed at a later open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) boot_id: u128,
-    pub(crate) boot_ms: u64,
-    pub(crate) wall_ms: u64,
 }
 
 const VERSION: u8 = 1;
@@ -125,6 +117,7 @@ impl Command {
         if let Some(seen) = &self.seen {
             out.put_u8(SEEN);
             write_stamp(out, &seen.stamp);
+            out.put_varint_signed(seen.draw.get());
         }
         let flag = if self.operation.is_some() { WITH_OPERATION } else { 0 };
         out.put_u8(self.kind.tag() | flag);
@@ -144,7 +137,7 @@ impl Command {
         let mut tag = reader.u8()?;
         let mut seen = None;
         if tag == SEEN {
-            seen = Some(Seen { stamp: read_stamp(&mut reader)? });
+            seen = Some(Seen { stamp: read_stamp(&mut reader)?, draw: read_lease(&mut reader)? });
             tag = reader.u8()?;
         }
         let time_ms = reader.varint()?;
@@ -199,6 +192,7 @@ impl Kind {
                 }
             }
             Kind::Compact { revision } => out.put_varint(revision.get()),
+            Kind::Cursor(cursor) => cursor.write(out),
         }
     }
 }
@@ -220,6 +214,7 @@ impl Kind {
             Kind::LeaseCheckpoint { .. } => 6,
             Kind::Compact { .. } => 7,
             Kind::Lapse { .. } => 36,
+            Kind::Cursor(cursor) => cursor.tag(),
         }
     }
 }
@@ -236,22 +231,19 @@ impl Kind {
             | Kind::Revoke { .. }
             | Kind::Lapse { .. }
             | Kind::LeaseCheckpoint { .. }
-            | Kind::Compact { .. } => 0,
+            | Kind::Compact { .. }
+            | Kind::Cursor(_) => 0,
         }
     }
 
     /// Whether the command begins somebody's time, and does not say itself when.
     pub(crate) fn needs_clocks(&self) -> bool {
-        matches!(self, Kind::Txn(txn) if begins_time(txn))
+        match self {
+            Kind::Put(put) => put.options.ttl.is_some(),
+            Kind::Txn(txn) => begins_time(txn),
+            _ => false,
+        }
     }
-}
-
-fn begins_time(txn: &Txn) -> bool {
-    txn.then.iter().chain(&txn.or_else).any(|op| match op {
-        Op::Grant(_) => true,
-        Op::Txn(nested) => begins_time(nested),
-        Op::Put(_) | Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
-    })
 }
 
 fn put_bytes(put: &Put) -> usize {
@@ -272,6 +264,7 @@ fn txn_bytes(txn: &Txn) -> usize {
         Op::Put(put) => put_bytes(put),
         Op::Delete(delete) => range_bytes(&delete.range),
         Op::Range(range) => range_bytes(&range.range),
+        Op::Advance(advance) => advance.name.len(),
         Op::Txn(nested) => txn_bytes(nested),
         Op::Grant(_) | Op::Revoke(_) => 0,
     });
@@ -316,22 +309,8 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
             Kind::Txn(txn)
         }
         36 => Kind::Lapse { id: read_lease(reader)?, renewal_epoch: reader.varint()?, stamp: read_stamp(reader)? },
-        _ => return None,
+        _ => Kind::Cursor(CursorCommand::read(reader, tag)?),
     })
-}
-
-fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
-    out.put_u128(stamp.boot_id);
-    out.put_varint(stamp.boot_ms);
-    out.put_varint(stamp.wall_ms);
-}
-
-fn read_stamp(reader: &mut Reader<'_>) -> Option<Stamp> {
-    Some(Stamp { boot_id: reader.u128()?, boot_ms: reader.varint()?, wall_ms: reader.varint()? })
-}
-
-fn read_lease(reader: &mut Reader<'_>) -> Option<LeaseId> {
-    reader.varint_signed().map(LeaseId::new)
 }
 
 fn read_bool(reader: &mut Reader<'_>) -> Option<bool> {
@@ -367,22 +346,26 @@ fn read_flags<const N: usize>(reader: &mut Reader<'_>) -> Option<[bool; N]> {
 }
 
 fn write_put(out: &mut Vec<u8>, put: &Put) {
-    let PutOptions { lease, prev_kv, ignore_value, ignore_lease } = put.options;
-    write_flags(out, &[prev_kv, ignore_value, ignore_lease]);
+    let PutOptions { lease, ttl, prev_kv, ignore_value, ignore_lease } = put.options;
+    write_flags(out, &[prev_kv, ignore_value, ignore_lease, ttl.is_some()]);
     out.put_varint_signed(lease.get());
+    if let Some(ttl) = ttl {
+        out.put_varint(whole_millis(ttl));
+    }
     out.put_bytes(&put.key);
     out.put_bytes(&put.value);
 }
 
 fn read_put(reader: &mut Reader<'_>) -> Option<Put> {
-    let [prev_kv, ignore_value, ignore_lease] = read_flags(reader)?;
+    let [prev_kv, ignore_value, ignore_lease, has_ttl] = read_flags(reader)?;
     let lease = read_lease(reader)?;
+    let ttl = if has_ttl { Some(Duration::from_millis(reader.varint()?)) } else { None };
     let key = read_owned(reader)?;
     let value = read_owned(reader)?;
-    Some(Put { key, value, options: PutOptions { lease, prev_kv, ignore_value, ignore_lease } })
+    Some(Put { key, value, options: PutOptions { lease, ttl, prev_kv, ignore_value, ignore_lease } })
 }
 
-fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
+pub(crate) fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     out.put_bytes(&range.start);
     match &range.end {
         RangeEnd::Key => out.put_u8(0),
@@ -394,7 +377,7 @@ fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     }
 }
 
-fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
+pub(crate) fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
     let start = read_owned(reader)?;
     let end = match reader.u8()? {
         0 => RangeEnd::Key,
@@ -447,32 +430,6 @@ fn read_query(reader: &mut Reader<'_>) -> Option<Range> {
     Some(query)
 }
 
-fn write_fences(out: &mut Vec<u8>, fences: &[Token]) {
-    out.put_varint(fences.len() as u64);
-    for token in fences {
-        out.put_bytes(&token.key);
-        out.put_varint(token.revision.get());
-        out.put_varint_signed(token.lease.get());
-    }
-}
-
-fn read_token(reader: &mut Reader<'_>) -> Option<Token> {
-    let key = read_owned(reader)?;
-    Some(Token { key, revision: Revision::new(reader.varint()?), lease: read_lease(reader)? })
-}
-
-fn write_grant(out: &mut Vec<u8>, grant: &GrantOptions) {
-    out.put_varint_signed(grant.id.get());
-    out.put_varint(whole_millis(grant.ttl));
-    out.put_varint(whole_millis(grant.lock_delay));
-}
-
-fn read_grant(reader: &mut Reader<'_>) -> Option<GrantOptions> {
-    let id = read_lease(reader)?;
-    let mut millis = || reader.varint().map(Duration::from_millis);
-    Some(GrantOptions { id, ttl: millis()?, lock_delay: millis()? })
-}
-
 fn write_txn(out: &mut Vec<u8>, txn: &Txn) {
     out.put_varint(txn.compares.len() as u64);
     for compare in &txn.compares {
@@ -522,6 +479,12 @@ fn write_op(out: &mut Vec<u8>, op: &Op) {
             out.put_u8(34);
             out.put_varint_signed(id.get());
         }
+        Op::Advance(advance) => {
+            out.put_u8(33);
+            out.put_bytes(&advance.name);
+            out.put_varint(advance.from.get());
+            out.put_varint(advance.to.get());
+        }
     }
 }
 
@@ -533,6 +496,11 @@ fn read_op(reader: &mut Reader<'_>, depth: u32) -> Option<Op> {
         4 => Op::Txn(read_txn(reader, depth + 1)?),
         32 => Op::Grant(read_grant(reader)?),
         34 => Op::Revoke(read_lease(reader)?),
+        33 => Op::Advance(Advance {
+            name: read_owned(reader)?,
+            from: Revision::new(reader.varint()?),
+            to: Revision::new(reader.varint()?),
+        }),
         _ => return None,
     })
 }
@@ -585,7 +553,9 @@ fn read_compare(reader: &mut Reader<'_>) -> Option<Compare> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::cursors::Definition;
     use crate::engine::operations::Limits;
+    use crate::op::{GrantOptions, Token};
 
     fn samples() -> Vec<Kind> {
         let nested = Txn::new().when([Compare::value("v").gt("x")]).then([Delete::new("a".."b").prev_kv()]);
@@ -604,8 +574,12 @@ mod tests {
         let grant = GrantOptions::new(Duration::from_millis(5)).id(9).lock_delay(Duration::from_millis(7));
         let leases = Txn::new().fenced(&token).when(tests).then([Op::from(grant), Op::revoke(-1)]).finish();
         let stamp = Stamp { boot_id: 1 << 100, boot_ms: 5, wall_ms: 6 };
+        let name = Bytes::from_static(b"c");
+        let range = KeyRange::prefix("p");
+        let definition = Definition { range, no_put: false, no_delete: true, max_lag: 4, max_age_ms: 1 << 30 };
         vec![
             Kind::Txn(leases),
+            Kind::Put(Put::new("k", "v").ttl(Duration::from_millis(300))),
             Kind::Lapse { id: LeaseId::new(9), renewal_epoch: 300, stamp },
             Kind::Put(Put::with("k", "v", PutOptions::new().lease(7).ignore_value())),
             Kind::Delete(Delete::new(KeyRange::from_key("x"))),
@@ -615,6 +589,11 @@ mod tests {
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Expired { renewal_epoch: 300 } },
             Kind::LeaseCheckpoint { renewed: true, stamp, remaining: vec![(LeaseId::new(9), 17)] },
             Kind::Compact { revision: Revision::new(12) },
+            Kind::Txn(Txn::new().then([Op::advance("c", 3, 4)]).finish()),
+            Kind::Cursor(CursorCommand::Create { name: name.clone(), definition, at: Some(0), max: 3 }),
+            Kind::Cursor(CursorCommand::Reset { name: name.clone(), to: 300 }),
+            Kind::Cursor(CursorCommand::Drop { name: name.clone() }),
+            Kind::Cursor(CursorCommand::Lapse { name, position: 5 }),
         ]
     }
 
@@ -660,6 +639,22 @@ mod tests {
         let mut bytes = Vec::new();
         Command { time_ms: 300, seen: None, operation: None, kind: put }.encode(&mut bytes);
         assert_eq!(bytes, b"\x01\x01\xac\x02\x01\x06\x03key\x05value");
+    }
+
+    #[test]
+    fn the_format_of_what_the_orderer_saw_and_of_fences_is_fixed() {
+        let stamp = Stamp { boot_id: 1, boot_ms: 2, wall_ms: 300 };
+        let seen = Some(Seen { stamp, draw: LeaseId::new(5) });
+        let mut bytes = Vec::new();
+        let put = Kind::Put(Put::new("key", "value").ttl(Duration::from_millis(9)));
+        Command { time_ms: 300, seen, operation: None, kind: put }.encode(&mut bytes);
+        let boot = b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let expected = [&b"\x01\x22"[..], boot, b"\x02\xac\x02\x0a\x01\xac\x02\x08\0\x09\x03key\x05value"];
+        assert_eq!(bytes, expected.concat());
+        bytes.clear();
+        let txn = Txn::new().fenced(Token::new("lock", 4, 7)).then([Op::revoke(7)]).finish();
+        Command { time_ms: 300, seen: None, operation: None, kind: Kind::Txn(txn) }.encode(&mut bytes);
+        assert_eq!(bytes, b"\x01\x20\xac\x02\x01\x04lock\x04\x0e\0\x01\x22\x0e\0");
     }
 
     #[test]

@@ -11,16 +11,10 @@ use crate::engine::operations::{Answer, Replay, Request};
 use crate::engine::state::{Lease, Standing};
 use crate::engine::{Engine, millis};
 use crate::error::{Error, Result};
-use crate::kv::{LeaseId, Revision};
+use crate::kv::{KeyValue, LeaseId, Revision};
 use crate::lease::{LeaseTime, Renewal};
-use crate::op::{GrantOptions, Op, OpResponse, Txn, TxnResponse};
+use crate::op::{GrantOptions, Op, OpResponse, Put, PutResponse, Txn, TxnResponse};
 use crate::store::key::{attached_key, attachment_bounds};
-
-/// etcd's largest time to live: 9,000,000,000 s.
-const TTL_MAX: Duration = Duration::from_secs(9_000_000_000);
-
-/// The longest lock delay.
-const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// How long the expiry thread waits without looking at the clock, which counts suspend while its wait does not.
 const EXPIRE_LOOK: Duration = Duration::from_secs(1);
@@ -46,7 +40,7 @@ impl Engine {
 
     /// The same, under an operation id if there is one.
     pub(crate) fn grant_once(&self, options: GrantOptions, operation: Option<Request>) -> Result<Granted> {
-        check_grant(&options)?;
+        options.check()?;
         let (ttl, lock_delay) = self.granted(&options);
         let (ttl_ms, lock_delay_ms) = (millis(ttl), millis(lock_delay));
         let mut draws = 0;
@@ -77,34 +71,61 @@ impl Engine {
 
     /// The time to live and the lock delay that are granted: whole milliseconds, no less than the options allow (CH-03).
     fn granted(&self, options: &GrantOptions) -> (Duration, Duration) {
-        let whole = |time| Duration::from_millis(whole_millis(time));
-        (whole(options.ttl.max(self.options.min_ttl)), whole(options.lock_delay))
+        (self.granted_ttl(options.ttl), Duration::from_millis(whole_millis(options.lock_delay)))
+    }
+
+    fn granted_ttl(&self, ttl: Duration) -> Duration {
+        Duration::from_millis(whole_millis(ttl.max(self.options.min_ttl)))
+    }
+
+    /// Runs a put, under an operation id if there is one.
+    pub(crate) fn submit_put(&self, mut put: Put, operation: Option<Request>) -> Result<(PutResponse, Option<Replay>)> {
+        put.options.ttl = put.options.ttl.map(|ttl| self.granted_ttl(ttl));
+        let timed = put.options.ttl.is_some().then(|| put.key.clone());
+        let Answer { response, replay } = self.submit_once(Kind::Put(put), operation)?;
+        let Response::Put(response) = response else { return Err(other_kind()) };
+        if replay.is_none() {
+            timed.map_or(Ok(()), |key| self.note_late_put(&key))?;
+        }
+        Ok((response, replay))
     }
 
     /// Runs a txn that may write, under an operation id if there is one. What it grants is granted as by itself.
     pub(crate) fn submit_txn(&self, mut txn: Txn, operation: Option<Request>) -> Result<(TxnResponse, Option<Replay>)> {
-        txn.each_op(&mut |op| {
-            if let Op::Grant(grant) = op {
-                (grant.ttl, grant.lock_delay) = self.granted(grant);
+        let mut timed = Vec::new();
+        txn.each_op(&mut |op| match op {
+            Op::Grant(grant) => (grant.ttl, grant.lock_delay) = self.granted(grant),
+            Op::Put(put) => {
+                if let Some(ttl) = &mut put.options.ttl {
+                    *ttl = self.granted_ttl(*ttl);
+                    timed.push(put.key.clone());
+                }
             }
+            Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) | Op::Txn(_) => {}
         });
-        let answer = self.submit_once(Kind::Txn(txn), operation)?;
-        // The fingerprint of a repetition matched, so that its remembered answer is of the same kind.
-        let Response::Txn(response) = answer.response else {
-            return Err(Error::corrupt("state", 0, "an answer of another kind"));
-        };
-        if answer.replay.is_none() {
+        let Answer { response, replay } = self.submit_once(Kind::Txn(txn), operation)?;
+        let Response::Txn(response) = response else { return Err(other_kind()) };
+        if replay.is_none() {
             self.note_late_grants(&response)?;
+            timed.iter().try_for_each(|key| self.note_late_put(key))?;
         }
-        Ok((response, answer.replay))
+        Ok((response, replay))
     }
 
     fn note_late_grants(&self, response: &TxnResponse) -> Result<()> {
         response.responses.iter().try_for_each(|response| match response {
             OpResponse::Grant(grant) => self.note_late_grant(grant.id),
             OpResponse::Txn(nested) => self.note_late_grants(nested),
-            OpResponse::Put(_) | OpResponse::Delete(_) | OpResponse::Range(_) | OpResponse::Revoke(_) => Ok(()),
+            _ => Ok(()),
         })
+    }
+
+    /// As `note_late_grant`, of the hidden lease that a key was put with; who put it again meanwhile sees to that himself.
+    fn note_late_put(&self, key: &[u8]) -> Result<()> {
+        let Some(KeyValue { lease, .. }) = self.get(key)? else { return Ok(()) };
+        let is_hidden = |lease: &Lease| lease.standing == Standing::Hidden;
+        let hidden = self.core.lock().state.leases.get(&lease).is_some_and(is_hidden);
+        if hidden { self.note_late_grant(lease) } else { Ok(()) }
     }
 
     /// The stamp of a grant, from which its whole time is left: rounded up, so that a restart never ends it early.
@@ -116,9 +137,8 @@ impl Engine {
     /// A lease's time runs from publication, which comes a sync later than the stamp in its grant. If that took long, what
     /// is left is stored once more, so that a crash cannot end the lease early.
     fn note_late_grant(&self, id: LeaseId) -> Result<()> {
-        let stored = self.core.lock().state.leases.get(&id).map(|lease| (lease.stamp, lease.ttl_ms));
-        let Some((stamp, ttl_ms)) = stored else { return Ok(()) };
-        let until = self.lease_time(&stamp) + Duration::from_millis(ttl_ms);
+        let stored = self.core.lock().state.leases.get(&id).filter(|lease| !lease.renewed).map(Lease::until);
+        let Some(until) = stored.map(|until| self.lease_time(&until)) else { return Ok(()) };
         let now = self.stamp();
         match self.lessor.time(id, self.lease_time(&now)) {
             Some(time) if time.deadline > until => self.checkpoint_leases(now, &[(id, whole_millis(time.remaining))]),
@@ -127,7 +147,7 @@ impl Engine {
     }
 
     /// A random positive 63-bit id.
-    fn draw_lease_id(&self) -> LeaseId {
+    pub(super) fn draw_lease_id(&self) -> LeaseId {
         let mut bytes = [0; 8];
         self.clock.random(&mut bytes);
         let id = (u64::from_le_bytes(bytes) >> 1).max(1);
@@ -263,8 +283,8 @@ impl Engine {
             (exists, core.ticket(), core.state.revision, self.version.load_full())
         };
         self.wait_if_writable(seen)?;
-        let alive = |time: &LeaseTime| exists && time.terms.standing == Standing::Alive;
-        let Some(time) = self.lessor.time(id, self.lease_now()).filter(alive) else { return Ok(None) };
+        let shown = |time: &LeaseTime| exists && time.terms.standing != Standing::Lapsed;
+        let Some(time) = self.lessor.time(id, self.lease_now()).filter(shown) else { return Ok(None) };
         let mut keys = Vec::new();
         if with_keys {
             let mut scan = version.scan(attachment_bounds(id), revision, false)?;
@@ -332,18 +352,15 @@ pub(crate) struct Granted {
 fn done(response: Response) -> Revision {
     match response {
         Response::Done(revision) => revision,
-        Response::Put(_) | Response::Delete(_) | Response::Txn(_) => unreachable!("lease commands answer Done"),
+        Response::Put(_) | Response::Delete(_) | Response::Txn(_) | Response::Cursor(_) => {
+            unreachable!("lease commands answer Done")
+        }
     }
 }
 
-/// Refuses terms that no lease has (LE-01, X-02).
-pub(crate) fn check_grant(options: &GrantOptions) -> Result<()> {
-    let bounded = |what, time: Duration, max: Duration| {
-        let (len, most) = (millis(time), millis(max));
-        if time > max { Err(Error::TooLarge { what, len, max: most }) } else { Ok(()) }
-    };
-    bounded(crate::error::code::LEASE_TTL, options.ttl, TTL_MAX)?;
-    bounded("lock delay in milliseconds", options.lock_delay, LOCK_DELAY_MAX)
+/// A remembered answer that is not of its request's kind, although the fingerprints match.
+fn other_kind() -> Error {
+    Error::corrupt("state", 0, "an answer of another kind")
 }
 
 /// A time in whole milliseconds, rounded up (CH-03).

@@ -17,6 +17,7 @@
 //! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
 //! | `leases.rs`, `fence.rs` | the lease verbs, and expiry; what a fenced txn asks of the clock |
+//! | `cursors.rs` | durable watch cursors, and what they hold back of compaction |
 //! | `operations.rs`, `results.rs` | operation ids: writes that take effect once, and the answers that are kept for them |
 //! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
 //! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs`, `build.rs` | hash, stats and health; `Db::check`; dumps; copies; stores made from history |
@@ -35,11 +36,12 @@ pub(crate) mod build;
 mod close;
 pub(crate) mod command;
 mod commit;
+pub(crate) mod cursors;
 pub(crate) mod dump;
 pub(crate) mod fence;
 mod history;
 pub(crate) mod inspect;
-mod leases;
+pub(crate) mod leases;
 pub(crate) mod operations;
 pub(crate) mod pin;
 pub(crate) mod query;
@@ -57,12 +59,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::apply::Response;
 use crate::engine::background::Background;
 use crate::engine::command::{Command, Kind, Seen, Stamp};
 use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
+use crate::engine::cursors::{Cursor, Cursors};
 use crate::engine::operations::{Answer, Operation};
 use crate::engine::state::{Changes, Lease, LeaseChange, State};
 use crate::error::{Error, Result};
@@ -104,8 +108,12 @@ pub(crate) struct Engine {
     weighed: AtomicU64,
     /// What writing needs; absent in a read-only store.
     writer: Option<Writer>,
+    /// The store's identity and epoch; its counters are those of the open, and the writer's go on from there.
+    meta: Meta,
     pub(crate) hub: Arc<Hub>,
     pub(crate) lessor: Lessor,
+    /// The cursors as published; taken alone.
+    cursors: Mutex<Cursors>,
     pins: pin::Pins,
     background: Background,
     poison: Mutex<Option<Error>>,
@@ -148,6 +156,8 @@ pub(crate) struct Core {
     closed: VecDeque<Closed>,
     /// Leases changed since the active memtable became active.
     dirty_leases: BTreeSet<LeaseId>,
+    /// Cursors changed since then.
+    dirty_cursors: BTreeSet<Bytes>,
     /// The last command that the memtables before the active one hold.
     rotated_index: u64,
     /// Bytes logged since then.
@@ -171,7 +181,9 @@ struct Closed {
     /// The last command that is in it, and when it is published.
     ticket: Ticket,
     compact_revision: Option<u64>,
+    compact_ordered: Option<u64>,
     leases: Vec<(LeaseId, Option<Lease>)>,
+    cursors: Vec<(Bytes, Option<Cursor>)>,
     /// What was remembered of operations meanwhile, as far as it still counted when it was closed.
     operations: (OperationsRow, Vec<Arc<Remembered>>),
 }
@@ -337,6 +349,7 @@ impl Engine {
             self.version.load().active().insert(&changes.entries);
         }
         core.dirty_leases.extend(changes.leases.iter().map(|(id, _)| *id));
+        core.dirty_cursors.extend(changes.cursors.iter().map(|(name, _)| name.clone()));
         core.batch.add(&core.state, changes);
         if is_planted(Bug::VisibleBeforeSync) {
             self.visible.store(core.state.revision, Ordering::Release);
@@ -347,13 +360,26 @@ impl Engine {
     fn rotate(&self, core: &mut Core) {
         let dirty = std::mem::take(&mut core.dirty_leases);
         let leases = dirty.into_iter().map(|id| (id, core.state.leases.get(&id).cloned())).collect();
-        let (State { revision, term, compact_revision, .. }, ticket) = (&core.state, core.ticket());
-        let (revision, term, compact_revision) = (*revision, *term, *compact_revision);
+        let dirty = std::mem::take(&mut core.dirty_cursors);
+        let cursor = |name: Bytes| (name.clone(), core.state.cursors.get(&name).cloned());
+        let cursors = dirty.into_iter().map(cursor).collect();
+        let ticket = core.ticket();
+        let State { revision, term, compact_revision, compact_ordered, .. } = core.state;
         let memtable = self.version.load().active().clone();
         let window = &core.state.operations;
         let operations = (window.row(ticket.index), window.above(core.rotated_index));
         core.rotated_index = ticket.index;
-        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases, operations });
+        core.closed.push_back(Closed {
+            memtable,
+            revision,
+            term,
+            ticket,
+            compact_revision,
+            compact_ordered,
+            leases,
+            cursors,
+            operations,
+        });
         core.log_bytes = 0;
         self.edit_version(|version| version.memtables.insert(0, Arc::default()));
         self.kick(background::Job::Flush);
@@ -466,7 +492,7 @@ impl Engine {
 
     /// What a command that begins somebody's time is told.
     fn see(&self) -> Seen {
-        Seen { stamp: self.stamp_rounded_up() }
+        Seen { stamp: self.stamp_rounded_up(), draw: self.draw_lease_id() }
     }
 
     /// The clocks as they are written down: the boot clock rounded down, since what is left of a lease is counted from
@@ -502,7 +528,8 @@ fn grows(command: &Command) -> bool {
         | Kind::Revoke { .. }
         | Kind::Lapse { .. }
         | Kind::LeaseCheckpoint { .. }
-        | Kind::Compact { .. } => false,
+        | Kind::Compact { .. }
+        | Kind::Cursor(_) => false,
     }
 }
 
@@ -510,7 +537,7 @@ fn has_growth(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|op| match op {
         Op::Put(_) | Op::Grant(_) => true,
         Op::Txn(nested) => has_growth(nested),
-        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
+        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) => false,
     })
 }
 
@@ -536,10 +563,14 @@ impl Batch {
         self.last_index = state.index;
         self.revision = state.revision;
         self.compacted = state.compacted();
+        self.cursors.extend(changes.cursors.iter().cloned());
         for (id, change) in &changes.leases {
             self.leases.push(match change {
                 LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
                 LeaseChange::Stored(_) => continue,
+                LeaseChange::Shared { lease, ttl_ms } => {
+                    LeaseNote::Shared { id: *id, terms: Terms::of(lease), until: lease.until(), ttl_ms: *ttl_ms }
+                }
                 LeaseChange::Lapsed(_) => LeaseNote::Lapsed(*id),
                 LeaseChange::Ended => LeaseNote::Ended(*id),
             });

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use crate::engine::command::{Command, Stamp, newer_version};
 use crate::engine::commit::{Batch, Commit};
+use crate::engine::cursors::cursor;
 use crate::engine::operations::Window;
 use crate::engine::state::{Lease, Standing, State};
 use crate::engine::{Core, Engine, Obstacle, Phase, Writer, apply, background, millis, reorganize, stamp_of};
@@ -39,7 +40,7 @@ use crate::options::{LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
 use crate::store::catalog::{
-    self, Catalog, Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
+    self, Catalog, Checkpoint, Contents, CursorRow, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
 };
 use crate::store::run::{Run, RunInfo, run_path};
 use crate::store::state_file::{self, state_path};
@@ -127,7 +128,7 @@ impl Opening {
         }
         let catalog = Catalog::create(&self.disk, &contents)?;
         let state = State::new(self.options.command_changes_max);
-        let engine = self.engine(state, Vec::new(), Some(Writer::new(log, catalog, meta)));
+        let engine = self.engine(meta.clone(), state, Vec::new(), Some(Writer::new(log, catalog, meta)));
         engine.serve()?;
         engine.start_background();
         Ok(engine)
@@ -173,11 +174,11 @@ impl Opening {
             scan.unproven(),
             scan.kept.clone(),
         )?;
-        let writer = Writer::new(log, catalog, meta);
+        let writer = Writer::new(log, catalog, meta.clone());
         writer.adopt_log(&contents)?;
         let runs = self.open_runs(&contents, self.options.tuning.use_map)?;
         let state = self.state(&contents)?;
-        let engine = self.engine(state, runs, Some(writer));
+        let engine = self.engine(meta, state, runs, Some(writer));
         engine.replay(&scan)?;
         engine.serve()?;
         engine.clean_up()?;
@@ -195,7 +196,7 @@ impl Opening {
     pub(crate) fn replayed(self, contents: &Contents, scan: &Scan) -> Result<Arc<Engine>> {
         let runs = self.open_runs(contents, false)?;
         let state = self.state(contents)?;
-        let engine = self.engine(state, runs, None);
+        let engine = self.engine(contents.meta.clone(), state, runs, None);
         engine.replay(scan)?;
         engine.serve()?;
         engine.hub.freeze();
@@ -257,15 +258,20 @@ impl Opening {
     }
 
     fn state(&self, contents: &Contents) -> Result<State> {
-        let Checkpoint { revision, term, index, compact_revision, .. } = contents.checkpoint;
-        let leases = contents.leases.iter().map(|(id, row)| (LeaseId::new(*id), lease(row))).collect();
-        let command_changes_max = self.options.command_changes_max;
+        let Checkpoint { revision, term, index, compact_revision, compact_ordered, .. } = contents.checkpoint;
+        let named = |(name, row): (&Vec<u8>, &CursorRow)| (name.clone().into(), cursor(row));
+        let cursors = contents.cursors.iter().map(named).collect();
         let mut remembered = Vec::new();
         for (id, row) in &contents.state_files {
             remembered.extend(state_file::read(&self.disk, contents.meta.store_id, *id, row)?);
         }
         let operations = Window::load(&contents.operations, remembered);
-        Ok(State { revision, term, index, compact_revision, leases, operations, command_changes_max })
+        let new = State::new(self.options.command_changes_max);
+        let mut state = State { revision, term, index, compact_revision, compact_ordered, cursors, operations, ..new };
+        for (id, row) in &contents.leases {
+            state.set_lease(LeaseId::new(*id), Some(lease(row)));
+        }
+        Ok(state)
     }
 
     /// Reports a torn tail: bytes behind the last frame that are no frame.
@@ -286,7 +292,7 @@ impl Opening {
         self.disk.remove(IoSite::Cleanup, path).map_err(|error| Error::io("remove", path, error))
     }
 
-    fn engine(self, state: State, runs: Vec<Arc<Run>>, writer: Option<Writer>) -> Arc<Engine> {
+    fn engine(self, meta: Meta, state: State, runs: Vec<Arc<Run>>, writer: Option<Writer>) -> Arc<Engine> {
         let compacted = runs.iter().map(|run| run.info.compacted).max().unwrap_or(0);
         let version = Version { memtables: vec![Arc::new(Memtable::default())], runs, compacted };
         let (first_run, first_segment) = writer.as_ref().map_or((0, 0), Writer::next_names);
@@ -304,8 +310,10 @@ impl Opening {
                 synced: AtomicU64::new(state.revision),
                 weighed: AtomicU64::new(0),
                 writer,
+                meta,
                 hub: Hub::new(history, self.clock, state.revision, self.options.watches_max),
                 lessor: Lessor::default(),
+                cursors: Mutex::new(state.cursors.clone()),
                 pins: crate::engine::pin::Pins::default(),
                 background: background::Background::default(),
                 poison: Mutex::new(None),
@@ -324,6 +332,7 @@ impl Opening {
                     batch: Batch::new(1),
                     closed: std::collections::VecDeque::new(),
                     dirty_leases: BTreeSet::new(),
+                    dirty_cursors: BTreeSet::new(),
                     log_bytes: 0,
                     phase: Phase::Open,
                 }),
@@ -414,6 +423,7 @@ impl Engine {
         self.compacted.store(core.state.compacted(), Ordering::Release);
         self.synced.store(core.state.revision, Ordering::Release);
         self.recovered_revision.store(core.state.revision, Ordering::Release);
+        self.cursors.lock().clone_from(&core.state.cursors);
         self.commit.set_published(core.state.index);
     }
 
@@ -572,6 +582,7 @@ fn lease(row: &LeaseRow) -> Lease {
         standing: match row.state {
             LeaseState::Lapsed if !is_planted(Bug::LapseLost) => Standing::Lapsed,
             LeaseState::Alive | LeaseState::Lapsed => Standing::Alive,
+            LeaseState::Hidden => Standing::Hidden,
         },
     }
 }

@@ -1,7 +1,8 @@
 //! Answers as bytes: what is remembered of an operation with an id, in memory and in state files.
 //!
 //! ```text
-//! u8 what | body                              1 put, 2 delete, 3 txn, 4 done, 5 granted; in a txn also 6 range, 7 grant, 8 revoke
+//! u8 what | body        1 put, 2 delete, 3 txn, 4 done, 5 granted, 33 cursor;
+//!                       in a txn also 6 range, 7 grant, 8 revoke, 35 advance
 //! ```
 //! Numbers are varints, lists have their count in front, bytes their length, what may be missing a u8 0 or 1. An answer
 //! that is too long is encoded without keys and values, and if that does not do, without the answers inside a txn.
@@ -15,7 +16,9 @@ use crate::codec::{Reader, Write};
 use crate::engine::apply::Response;
 use crate::engine::millis;
 use crate::kv::{KeyValue, LeaseId, Revision};
-use crate::op::{DeleteResponse, GrantResponse, OpResponse, PutResponse, RangeResponse, RevokeResponse, TxnResponse};
+use crate::op::{
+    AdvanceResponse, DeleteResponse, GrantResponse, OpResponse, PutResponse, RangeResponse, RevokeResponse, TxnResponse,
+};
 
 /// An answer, and what a grant answers besides.
 #[derive(Clone, Debug)]
@@ -40,6 +43,10 @@ pub(crate) fn encode(stored: &Stored<'_>, keep: Keep) -> Vec<u8> {
         (Response::Put(put), _) => write_put(&mut out, put, keep),
         (Response::Delete(delete), _) => write_delete(&mut out, delete, keep),
         (Response::Txn(txn), _) => write_txn(&mut out, txn, keep),
+        (Response::Cursor(position), _) => {
+            out.put_u8(CURSOR);
+            out.put_varint(position.get());
+        }
         (Response::Done(revision), None) => {
             out.put_u8(DONE);
             out.put_varint(revision.get());
@@ -62,6 +69,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Response, Option<(LeaseId, u64)>)>
         PUT => Response::Put(read_put(&mut reader)?),
         DELETE => Response::Delete(read_delete(&mut reader)?),
         TXN => Response::Txn(read_txn(&mut reader, 0)?),
+        CURSOR => Response::Cursor(read_revision(&mut reader)?),
         DONE => Response::Done(read_revision(&mut reader)?),
         GRANTED => {
             let revision = read_revision(&mut reader)?;
@@ -158,6 +166,11 @@ fn write_txn(out: &mut Vec<u8>, txn: &TxnResponse, keep: Keep) {
             OpResponse::Txn(nested) => write_txn(out, nested, keep),
             OpResponse::Grant(grant) => write_grant(out, grant),
             OpResponse::Revoke(revoke) => write_revoke(out, revoke),
+            OpResponse::Advance(advance) => {
+                out.put_u8(ADVANCE);
+                out.put_varint(advance.revision.get());
+                out.put_varint(advance.position.get());
+            }
         }
     }
 }
@@ -177,6 +190,10 @@ fn read_txn(reader: &mut Reader<'_>, depth: u32) -> Option<TxnResponse> {
             TXN => OpResponse::Txn(read_txn(reader, depth + 1)?),
             GRANT => OpResponse::Grant(read_grant(reader)?),
             REVOKE => OpResponse::Revoke(read_revoke(reader)?),
+            ADVANCE => OpResponse::Advance(AdvanceResponse {
+                revision: read_revision(reader)?,
+                position: read_revision(reader)?,
+            }),
             _ => return None,
         });
     }
@@ -237,6 +254,8 @@ const GRANTED: u8 = 5;
 const GRANT: u8 = 7;
 const REVOKE: u8 = 8;
 const RANGE: u8 = 6;
+const CURSOR: u8 = 33;
+const ADVANCE: u8 = 35;
 
 /// Deeper than any request may nest, so that a hostile file cannot exhaust the stack.
 const DEPTH_MAX: u32 = 256;
@@ -273,6 +292,7 @@ mod tests {
             OpResponse::Txn(nested),
             OpResponse::Grant(GrantResponse { id: LeaseId::new(-7), ttl: Duration::from_millis(1500) }),
             OpResponse::Revoke(RevokeResponse { revision, deleted: 300 }),
+            OpResponse::Advance(AdvanceResponse { revision, position: revision + 400 }),
         ];
         vec![
             (Response::Put(put), None),
@@ -280,6 +300,7 @@ mod tests {
             (Response::Delete(delete), None),
             (Response::Txn(TxnResponse { revision, succeeded: true, responses }), None),
             (Response::Done(revision), None),
+            (Response::Cursor(revision), None),
             (Response::Done(revision), Some((LeaseId::new(-3), 5_000))),
         ]
     }

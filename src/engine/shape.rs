@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::leases::check_grant;
 use crate::error::code;
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, RangeEnd};
@@ -46,10 +45,11 @@ fn check_level(txn: &Txn, budget: usize, ops_max: usize, depth_max: usize, depth
             Op::Put(put) => put.check()?,
             Op::Delete(delete) => check_key(&delete.range.start)?,
             Op::Range(range) => range.check()?,
+            Op::Advance(advance) => advance.check()?,
             Op::Txn(nested) if !nested.fences.is_empty() => return Err(argument("a nested txn takes no fences")),
             Op::Txn(nested) => check_level(nested, budget - count, ops_max, depth_max, depth + 1)?,
             Op::Grant(grant) if grant.id.is_none() => return Err(argument("a grant in a txn names its lease")),
-            Op::Grant(grant) => check_grant(grant)?,
+            Op::Grant(grant) => grant.check()?,
             Op::Revoke(_) => {}
         }
     }

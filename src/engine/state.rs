@@ -1,12 +1,15 @@
 //! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases,
-//! the operations that are remembered.
+//! the operations that are remembered, the cursors.
 //!
 //! It belongs to the head, commands not yet synced included, and is guarded by the commit mutex. What readers may see
 //! of it moves at publication.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use crate::engine::command::Stamp;
+use crate::engine::cursors::{Cursor, Cursors};
 use crate::engine::operations::{Remember, Window};
 use crate::kv::LeaseId;
 use crate::store::entry::Entry;
@@ -22,9 +25,14 @@ pub(crate) struct State {
     pub(crate) index: u64,
     /// Below it no read is answered; `None` while nothing was compacted.
     pub(crate) compact_revision: Option<u64>,
+    /// The highest revision that was ordered to be compacted; cursors hold it back.
+    pub(crate) compact_ordered: Option<u64>,
+    pub(crate) cursors: Cursors,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
     /// The operations with an id that are remembered.
     pub(crate) operations: Window,
+    /// The hidden ones among them, by when they end: boot, its clock in ms, id.
+    pub(crate) shared: BTreeSet<(u128, u64, LeaseId)>,
     /// How many keys a command may change when it is ordered. Replay lifts it: what was logged had been let through.
     pub(crate) command_changes_max: usize,
 }
@@ -37,6 +45,8 @@ pub(crate) enum Standing {
     Alive,
     /// Its time is over and its lock delay is not: nothing but its keys is left of it.
     Lapsed,
+    /// It was made for keys that were put for a time; nobody knows of it.
+    Hidden,
 }
 
 /// A lease as commands see it. Its deadline is the orderer's business and not part of the state.
@@ -60,6 +70,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// When it ends, as far as is stored: the time of its stamp's boot.
+    pub(crate) fn until(&self) -> Stamp {
+        Stamp { boot_ms: self.stamp.boot_ms.saturating_add(self.remaining_ms), ..self.stamp }
+    }
+
     /// Whether it lapses before it ends.
     pub(crate) fn lapses(&self) -> bool {
         self.lock_delay_ms != 0 && self.standing != Standing::Lapsed
@@ -73,6 +88,11 @@ pub(crate) enum LeaseChange {
     /// What is left of its time was written down.
     Stored(Lease),
     Lapsed(Lease),
+    /// A key was put with this hidden lease, for so long; the lease may be new.
+    Shared {
+        lease: Lease,
+        ttl_ms: u64,
+    },
     Ended,
 }
 
@@ -81,6 +101,7 @@ impl LeaseChange {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match self {
             LeaseChange::Granted(lease) | LeaseChange::Stored(lease) | LeaseChange::Lapsed(lease) => Some(lease),
+            LeaseChange::Shared { lease, .. } => Some(lease),
             LeaseChange::Ended => None,
         }
     }
@@ -93,8 +114,11 @@ impl State {
             term: 0,
             index: 0,
             compact_revision: None,
+            compact_ordered: None,
+            cursors: Cursors::new(),
             leases: BTreeMap::new(),
             operations: Window::default(),
+            shared: BTreeSet::new(),
             command_changes_max,
         }
     }
@@ -119,14 +143,34 @@ impl State {
             self.compact_revision = Some(compact_revision);
         }
         for (id, change) in &changes.leases {
-            match change.lease() {
-                Some(lease) => self.leases.insert(*id, lease.clone()),
-                None => self.leases.remove(id),
+            self.set_lease(*id, change.lease().cloned());
+        }
+        self.compact_ordered = changes.compact_ordered.max(self.compact_ordered);
+        for (name, cursor) in &changes.cursors {
+            match cursor {
+                Some(cursor) => self.cursors.insert(name.clone(), cursor.clone()),
+                None => self.cursors.remove(name),
             };
         }
         if let Some(remember) = &changes.operation {
             self.operations.install(remember);
         }
+    }
+
+    /// Adds, replaces or removes a lease.
+    pub(crate) fn set_lease(&mut self, id: LeaseId, lease: Option<Lease>) {
+        let place = |lease: &Lease| {
+            let Stamp { boot_id, boot_ms, .. } = lease.until();
+            (lease.standing == Standing::Hidden).then_some((boot_id, boot_ms, id))
+        };
+        if let Some(old) = self.leases.get(&id).and_then(place) {
+            self.shared.remove(&old);
+        }
+        self.shared.extend(lease.as_ref().and_then(place));
+        match lease {
+            Some(lease) => self.leases.insert(id, lease),
+            None => self.leases.remove(&id),
+        };
     }
 }
 
@@ -140,6 +184,9 @@ pub(crate) struct Changes {
     /// What happens to leases, in order: in one txn an id may end and be granted again.
     pub(crate) leases: Vec<(LeaseId, LeaseChange)>,
     pub(crate) compact_revision: Option<u64>,
+    pub(crate) compact_ordered: Option<u64>,
+    /// New or changed cursors by name; `None` for one that is dropped.
+    pub(crate) cursors: Vec<(Bytes, Option<Cursor>)>,
     /// What is remembered of the command.
     pub(crate) operation: Option<Remember>,
 }
@@ -147,6 +194,11 @@ pub(crate) struct Changes {
 impl Changes {
     /// Whether the command changes nothing, so that it is neither numbered nor logged (CH-09).
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.leases.is_empty() && self.compact_revision.is_none() && self.operation.is_none()
+        self.entries.is_empty()
+            && self.leases.is_empty()
+            && self.compact_revision.is_none()
+            && self.operation.is_none()
+            && self.compact_ordered.is_none()
+            && self.cursors.is_empty()
     }
 }

@@ -9,6 +9,7 @@ use super::{Error, Invalid};
 pub(crate) const TXN_OPS: &str = "number of operations in txn request";
 pub(crate) const TXN_DEPTH: &str = "depth of nested txns";
 pub(crate) const LEASE_TTL: &str = "lease TTL in milliseconds";
+pub(crate) const PUT_TTL: &str = "ttl of a put in milliseconds";
 
 /// An error's name and number, the same in every language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +57,8 @@ impl Error {
             Error::SessionExpired => code("SESSION_EXPIRED", -27),
             Error::NotLeaderOfElection => code("NOT_LEADER_OF_ELECTION", -28),
             Error::WaitCanceled => Code::CANCELED,
+            Error::CursorNotFound => code("CURSOR_NOT_FOUND", -31),
+            Error::CursorMoved { .. } => code("CURSOR_MOVED", -32),
             Error::LockReleased => code("LOCK_RELEASED", -29),
             Error::Canceled => code("WATCH_CANCELED", -26),
             Error::Locked { .. } => code("LOCKED", -60),
@@ -80,7 +83,7 @@ impl Error {
 fn too_large(what: &str) -> Code {
     match what {
         TXN_OPS | TXN_DEPTH => code("TOO_MANY_OPS", -3),
-        LEASE_TTL => code("LEASE_TTL_TOO_LARGE", -25),
+        LEASE_TTL | PUT_TTL => code("LEASE_TTL_TOO_LARGE", -25),
         _ => code("REQUEST_TOO_LARGE", -5),
     }
 }

@@ -98,14 +98,17 @@ impl Bolt {
     /// Opens the first `len` bytes of a file. `path` is what errors call it.
     ///
     /// # Errors
-    /// `NotADatabase` if it is no bbolt file, `FormatTooNew`, `Corrupt`, `Io`.
+    /// `NotADatabase` if it is no bbolt file, `FormatTooNew`, `TooLarge`, `Corrupt`, `Io`.
     pub(super) fn open(file: Arc<dyn DiskFile>, path: &Path, len: u64) -> Result<Bolt> {
+        if len > FILE_BYTES_MAX {
+            return Err(Error::TooLarge { what: "etcd snapshot", len, max: FILE_BYTES_MAX });
+        }
         let meta = find_meta(&*file, path, len)?;
         let pages = meta.pages;
         if pages.checked_mul(meta.page_bytes).is_none_or(|end| end > len) {
             return Err(Error::corrupt(path, len, "the file ends before its last page"));
         }
-        let words = usize::try_from(pages.div_ceil(64)).map_err(|_| too_large("etcd snapshot", len))?;
+        let words = usize::try_from(pages.div_ceil(64)).expect("a file has at most 2^30 pages");
         Ok(Bolt {
             file,
             path: path.to_owned(),
@@ -149,10 +152,6 @@ impl Bolt {
         self.visited_count * self.page_bytes
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn corrupt(&self, offset: u64, what: &'static str) -> Error {
         Error::corrupt(&self.path, offset, what)
     }
@@ -175,11 +174,12 @@ impl Bolt {
         if overflow >= self.pages - id {
             return Err(self.corrupt(offset, "a node reaches beyond the file"));
         }
-        self.visit(id..id + overflow + 1, offset)?;
         let len = (overflow + 1).saturating_mul(self.page_bytes);
-        let len = usize::try_from(len).ok().filter(|len| *len as u64 <= NODE_BYTES_MAX);
-        let mut bytes =
-            vec![0; len.ok_or(too_large("node of the snapshot", overflow.saturating_mul(self.page_bytes)))?];
+        let room = usize::try_from(len).ok().filter(|_| len <= NODE_BYTES_MAX);
+        let what = "node of the snapshot";
+        let room = room.ok_or(Error::TooLarge { what, len, max: NODE_BYTES_MAX })?;
+        self.visit(id..id + overflow + 1, offset)?;
+        let mut bytes = vec![0; room];
         self.read(&mut bytes, offset)?;
         parse(bytes, offset, id).map_err(|(at, what)| self.corrupt(offset + at, what))
     }
@@ -423,10 +423,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-fn too_large(what: &'static str, len: u64) -> Error {
-    Error::TooLarge { what, len, max: NODE_BYTES_MAX }
-}
-
 const MAGIC: u32 = 0xed0c_daed;
 /// The format of the file; bbolt has known no other.
 const VERSION: u32 = 2;
@@ -446,6 +442,9 @@ const BRANCH: u16 = 1;
 const LEAF: u16 = 2;
 const BUCKET: u32 = 1;
 
+/// etcd advises against more than 8 GiB. A file may claim any length without having the bytes, and there is a bit in memory
+/// for each page.
+const FILE_BYTES_MAX: u64 = 1 << 40;
 /// More levels than any file needs: a level has at least two pages to each one above.
 const DEPTH_MAX: usize = 32;
 /// No node of etcd's comes near: it holds a page full, or one or two pairs as large as a request may be.

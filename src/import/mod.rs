@@ -110,8 +110,8 @@ pub struct ImportReport {
 /// A member's file holds what the member had committed to it, which after a kill may be a little less than what it had
 /// answered; where there is a choice, make a snapshot.
 ///
-/// `progress` is called now and then, from this thread. Memory is bounded: about 64 MiB of changes, and at most one
-/// revision more. The disk needs room for twice the store.
+/// `progress` is called now and then, from this thread. Memory holds about 64 MiB of changes, and at most one revision
+/// more, at most 1 GiB; beside them some 20 bytes a key. The disk needs room for twice the store.
 ///
 /// # Errors
 /// - [`Error::Io`] if `store` exists, or a file cannot be read or written; of a full disk, [`Error::Io`] or
@@ -121,7 +121,8 @@ pub struct ImportReport {
 /// - [`Error::InvalidArgument`] if it has no hash and the options do not allow that, or the revision would be too large
 /// - [`Error::Locked`] if an etcd has the file open
 /// - [`Error::FormatTooNew`] if it is a bbolt file of another version
-/// - [`Error::TooLarge`] if a key, a revision or the number of leases is beyond what a store can hold
+/// - [`Error::TooLarge`] if a key, a revision or the number of leases is beyond what a store can hold, or the file is
+///   above 1 TiB
 pub fn import_etcd(
     snapshot: impl AsRef<Path>,
     store: impl AsRef<Path>,

@@ -106,17 +106,8 @@ impl Snapshot {
             if !matches!(item.key, b"scheduledCompactRev" | b"finishedCompactRev") {
                 continue;
             }
-            let revision = match item.value {
-                // As etcd reads them, whose first finished compaction may stand as zero.
-                value if value.len() == REVISION_BYTES && value.starts_with(&[0; 8]) => 0,
-                value => {
-                    let offset = item.value_offset;
-                    let revision = revision_of(value).filter(|(_, _, tombstone)| !tombstone);
-                    revision
-                        .ok_or_else(|| Error::corrupt(self.bolt.path(), offset, "a compact revision that is none"))?
-                        .0
-                }
-            };
+            let (offset, revision) = (item.value_offset, compact_revision_of(item.value));
+            let revision = revision.ok_or_else(|| self.bolt.corrupt(offset, "a compact revision that is none"))?;
             self.compact_revision = self.compact_revision.max(Some(revision));
         }
         Ok(())
@@ -164,7 +155,14 @@ fn read(file: &dyn DiskFile, path: &Path, bytes: &mut [u8], offset: u64) -> Resu
     read_exact_at(file, IoSite::ImportRead, bytes, offset).map_err(|error| Error::io("read", path, error))
 }
 
-/// A key of the bucket `key`, or a value of `meta`: revision, sub-revision, and whether it is marked as a deletion.
+/// A value of the bucket `meta`. It may be zero: that revision can be compacted once (CP-01).
+fn compact_revision_of(bytes: &[u8]) -> Option<u64> {
+    let (main, sub) = bytes.split_first_chunk()?;
+    let main = u64::from_be_bytes(*main);
+    (sub.len() == 9 && sub[0] == b'_' && main <= REVISION_MAX).then_some(main)
+}
+
+/// A key of the bucket `key`: revision, sub-revision, and whether it is marked as a deletion.
 fn revision_of(bytes: &[u8]) -> Option<(u64, u32, bool)> {
     let (main, rest) = bytes.split_first_chunk()?;
     let (sub, mark) = rest.strip_prefix(b"_")?.split_first_chunk()?;
@@ -203,12 +201,12 @@ fn change_of<'a>(
 /// Where a hash at the end shows in the length: pages are a multiple of this.
 const HASH_UNIT: u64 = 512;
 const HASH_BYTES: usize = 32;
-const NO_HASH: &str = "the snapshot has no SHA-256 at its end, as a file copied from a member has none: allow that";
+const NO_HASH: &str =
+    "the snapshot has no SHA-256 at its end; a file copied from a member has none and needs skip_hash_check";
 /// Bytes that are read at once to be hashed.
 const VERIFY_BYTES: usize = 1 << 20;
 
-const REVISION_BYTES: usize = 17;
-/// Room is left above for as many revisions again.
+/// Room is left above it for as many revisions again.
 pub(super) const REVISION_MAX: u64 = 1 << 62;
 /// etcd grants no longer time to live (LE-01).
 const TTL_SECONDS_MAX: i64 = 9_000_000_000;

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
@@ -112,6 +112,13 @@ pub(crate) struct LeaseTime {
 }
 
 impl Inner {
+    fn start(&mut self, id: LeaseId, terms: Terms, deadline: Duration) {
+        self.deadlines.set(id, deadline);
+        self.grants_made += 1;
+        let grant = self.grants_made;
+        self.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
+    }
+
     fn time(&self, (deadline, id): (Duration, LeaseId), now: Duration) -> Option<(LeaseId, LeaseTime)> {
         let terms = self.leases.get(&id)?.terms;
         Some((id, LeaseTime { terms, remaining: deadline.saturating_sub(now), deadline }))
@@ -136,10 +143,19 @@ impl Lessor {
     /// A grant was published, or a store with this lease opened: it ends at `deadline`.
     pub(crate) fn start(&self, id: LeaseId, terms: Terms, deadline: Duration) {
         let mut inner = self.inner.lock();
-        inner.deadlines.set(id, deadline);
-        inner.grants_made += 1;
-        let grant = inner.grants_made;
-        inner.leases.insert(id, Known { terms, grant, marked: false, revoking: false });
+        inner.start(id, terms, deadline);
+        // One command may have ended a lease of this id and granted it again.
+        self.tell_lost(inner, id);
+    }
+
+    /// A put with a hidden lease was published: the lease, perhaps a new one, ends no sooner than `deadline`.
+    pub(crate) fn share(&self, id: LeaseId, terms: Terms, deadline: Duration) {
+        let mut inner = self.inner.lock();
+        match inner.deadlines.get(id) {
+            Some(known) if known >= deadline => {}
+            Some(_) => inner.deadlines.set(id, deadline),
+            None => inner.start(id, terms, deadline),
+        }
         self.changed.notify_all();
     }
 
@@ -151,10 +167,7 @@ impl Lessor {
         (known.marked, known.revoking) = (false, false);
         let deadline = now.saturating_add(known.terms.lock_delay);
         inner.deadlines.set(id, deadline);
-        let listeners = inner.listeners.remove(&id);
-        self.changed.notify_all();
-        drop(inner);
-        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+        self.tell_lost(inner, id);
     }
 
     /// A revoke was published.
@@ -162,17 +175,23 @@ impl Lessor {
         let mut inner = self.inner.lock();
         inner.deadlines.remove(id);
         inner.leases.remove(&id);
+        self.tell_lost(inner, id);
+    }
+
+    /// Wakes who waits for a change, and who listens for the loss of this lease.
+    fn tell_lost(&self, mut inner: MutexGuard<'_, Inner>, id: LeaseId) {
         let listeners = inner.listeners.remove(&id);
         self.changed.notify_all();
         drop(inner);
         listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
     }
 
-    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so already.
+    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so
+    /// already.
     pub(crate) fn listen(&self, id: LeaseId, number: u64, waker: Waker) -> bool {
         let mut inner = self.inner.lock();
-        let usable = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
-        let lives = usable && !inner.closed && !inner.poisoned;
+        let alive = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
+        let lives = alive && !inner.closed && !inner.poisoned;
         if lives {
             inner.listeners.entry(id).or_default().insert(number, waker);
         }
@@ -270,9 +289,12 @@ impl Lessor {
         if inner.closed || inner.poisoned {
             return false;
         }
+        if inner.deadlines.iter().next().is_none() {
+            return false;
+        }
+        // What others are about to end may be spared, or lapse and be due again.
         let first = inner.deadlines.iter().find(|(_, id)| !inner.is_revoking(*id));
-        let Some((deadline, _)) = first else { return false };
-        let wait = deadline.saturating_sub(now()).min(bound);
+        let wait = first.map_or(bound, |(deadline, _)| deadline.saturating_sub(now()).min(bound));
         if !wait.is_zero() {
             self.changed.wait_for(&mut inner, wait);
         }
@@ -396,6 +418,21 @@ mod tests {
         assert!(!lessor.mark(id, grant));
         assert!(lessor.due(8 * S).is_empty());
         assert!(lessor.claim(id, 9 * S) && !lessor.claim(id, 9 * S));
+    }
+
+    /// A caller was about to end the only lease when the thread that ends leases looked for work: it found none and went,
+    /// and nobody ended the lease that was spared or had lapsed.
+    #[test]
+    fn who_ends_leases_waits_for_those_that_others_end() {
+        let lessor = Lessor::default();
+        let id = LeaseId::new(1);
+        lessor.start(id, terms(S), S);
+        assert!(lessor.claim(id, S));
+        assert!(lessor.wait_due(|| S, Duration::from_millis(1)));
+        lessor.spare(id);
+        assert_eq!(lessor.due(S), [id]);
+        lessor.end(id);
+        assert!(!lessor.wait_due(|| S, S));
     }
 
     #[test]

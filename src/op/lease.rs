@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
+use crate::error::code;
+use crate::error::{Error, Invalid, Result};
 use crate::kv::{LeaseId, Revision};
-use crate::op::Op;
+use crate::op::{Op, PutOptions};
+
+/// etcd's largest time to live: 9,000,000,000 s.
+const TTL_MAX: Duration = Duration::from_secs(9_000_000_000);
+
+/// The longest lock delay.
+const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// How a lease is granted, as etcd's `LeaseGrantRequest`: by [`Db::grant_with`](crate::Db::grant_with), or as an
 /// operation of a txn.
@@ -49,6 +57,30 @@ impl GrantOptions {
         self.lock_delay = delay;
         self
     }
+
+    /// Refuses terms that no lease has (LE-01, X-02).
+    pub(crate) fn check(&self) -> Result<()> {
+        check_time(code::LEASE_TTL, self.ttl, TTL_MAX)?;
+        check_time("lock delay in milliseconds", self.lock_delay, LOCK_DELAY_MAX)
+    }
+}
+
+/// Refuses a put with two deadlines, or with one beyond what a lease can have.
+pub(super) fn check_put_ttl(options: &PutOptions) -> Result<()> {
+    let Some(ttl) = options.ttl else { return Ok(()) };
+    let refused = |what| Err(Error::InvalidArgument(Invalid::Argument(what)));
+    if !options.lease.is_none() {
+        return refused("a put takes a lease or a ttl, not both");
+    }
+    if options.ignore_lease {
+        return refused("a put keeps its deadline or takes a ttl, not both");
+    }
+    check_time(code::PUT_TTL, ttl, TTL_MAX)
+}
+
+fn check_time(what: &'static str, time: Duration, max: Duration) -> Result<()> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    if time > max { Err(Error::TooLarge { what, len: millis(time), max: millis(max) }) } else { Ok(()) }
 }
 
 impl Op {

@@ -179,12 +179,6 @@ pub(crate) fn run(args: &[&str], input: &str) -> (Vec<Value>, Option<i32>, Strin
     (lines, status.code(), errors.join().unwrap())
 }
 
-/// Runs a driver in memory on requests, and gives the answers.
-pub(crate) fn script(requests: &[Value]) -> Vec<Value> {
-    let mut driver = Driver::in_memory();
-    requests.iter().map(|request| driver.call(request.clone())).collect()
-}
-
 /// An answer of a request that failed, as far as programs look at it.
 pub(crate) fn failure(code: &str, number: i32) -> Value {
     json!({ "ok": false, "code": code, "number": number, "applied": "no" })

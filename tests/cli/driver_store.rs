@@ -177,6 +177,7 @@ fn status_and_stats_tell_of_the_store() {
             "log_segments",
             "logged_bytes",
             "leases",
+            "operation_ids",
             "watches",
             "snapshots",
             "pinned_bytes",

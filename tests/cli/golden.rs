@@ -1,4 +1,4 @@
-//! CT-04: the command line prints what the real etcdctl printed, byte for byte.
+//! CT-01, CT-02, CT-04: the command line prints what the real etcdctl printed, byte for byte.
 //!
 //! Each script of `tests/fixtures/etcdctl/` is run against a fresh store, one process a step, with the arguments as they
 //! stand: only `ETCLITE_DB` says which store, as for someone who has aliased etcdctl to etclite. The format of scripts
@@ -65,6 +65,11 @@ fn ct_04_compaction_prints_what_etcdctl_prints() {
 #[test]
 fn ct_04_tutorial_prints_what_etcdctl_prints() {
     replay("tutorial");
+}
+
+#[test]
+fn ct_02_lock_and_elect_print_what_etcdctl_prints() {
+    replay("lock");
 }
 
 /// Runs a script and panics with all differences.
@@ -291,14 +296,14 @@ impl Names {
 
     /// Takes the value of one placeholder off the front of the text.
     fn bind_one<'a>(&mut self, name: &str, text: &'a [u8]) -> Option<&'a [u8]> {
-        let hexadecimal = name.starts_with("lease") && !name.ends_with(":decimal");
+        let hexadecimal = name == "session" || name.starts_with("lease") && !name.ends_with(":decimal");
         let belongs = |byte: &u8| byte.is_ascii_digit() || hexadecimal && matches!(byte, b'a'..=b'f');
         let len = text.iter().take_while(|byte| belongs(byte)).count();
         let (value, rest) = text.split_at(len);
         let value = std::str::from_utf8(value).expect("they are digits");
         let number = u64::from_str_radix(value, if hexadecimal { 16 } else { 10 }).ok()?;
         let fits = match name {
-            "remaining" => true,
+            "remaining" | "session" => true,
             "cluster_id" | "member_id" | "raft_term" => number != 0 && self.remember(name, value),
             _ if hexadecimal => len == 16 && self.remember_lease(name, number),
             _ => self.remember_lease(name.trim_end_matches(":decimal"), number),
@@ -449,6 +454,7 @@ fn placeholders_stand_for_one_thing_each() {
     assert!(!names.bind(b"{raft_term}", b"2"));
     assert!(!names.bind(b"{lease2}", b"ff"));
     assert!(!names.bind(b"{remaining}s", b"s"));
+    assert!(names.bind(b"lk/{session}.lk/{session}", b"lk/7f.lk/80"));
     assert!(!names.bind(b"a", b"ab"));
     assert_eq!(names.fill(b"--lease={lease1}"), b"--lease=00000000000000ff");
 }

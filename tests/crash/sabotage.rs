@@ -68,6 +68,11 @@ fn s27_operation_forgotten_at_flush() {
 }
 
 #[test]
+fn s28_advance_apart() {
+    planted(Bug::AdvanceApart);
+}
+
+#[test]
 fn s10_any_bad_frame_ends() {
     caught(|seed| corrupt::search(seed, Bug::AnyBadFrameEnds));
 }

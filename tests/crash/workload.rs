@@ -12,7 +12,7 @@ use etclite::{Db, Error, LeaseId, Options};
 use super::db::model_options;
 use super::generate::{Profile, sequence};
 use super::reference::{Answer, Model, Op, TxnAnswer, TxnItem, TxnOp};
-use super::translate::{delete, grant, once, put_options, txn};
+use super::translate::{create_cursor, delete, grant, once, put_options, txn};
 
 /// One thing that a workload does.
 #[derive(Clone, Debug)]
@@ -141,7 +141,15 @@ pub(crate) fn knobs(seed: u64) -> Knobs {
 /// The steps that a seed stands for.
 pub(crate) fn steps(seed: u64) -> Vec<Step> {
     let mut draws = SplitMix64::new(seed).split("steps");
-    let profile = Profile { time: true, reopen: true, watchers: false, watch_filters: false, hashes: false, ids: true };
+    let profile = Profile {
+        time: true,
+        reopen: true,
+        watchers: false,
+        watch_filters: false,
+        hashes: false,
+        ids: true,
+        cursors: true,
+    };
     let length = 10 + draws.index(16);
     let changes = |op: &Op| !matches!(op, Op::Range(_) | Op::TimeToLive(_) | Op::Leases);
     let ops = sequence(seed, 4 * length, &profile).into_iter().filter(changes).take(length);
@@ -395,6 +403,9 @@ fn execute(db: &Db, op: &Op) -> etclite::Result<()> {
         Op::Revoke(id) => db.lease(LeaseId::new(*id)).revoke().map(drop),
         Op::KeepAlive(id) => db.lease(LeaseId::new(*id)).keep_alive().map(drop),
         Op::Once { id, since, op } => once(db, *id, *since, op).map(drop),
+        Op::CreateCursor { name, span, no_delete, at } => create_cursor(db, name, span, *no_delete, *at).map(drop),
+        Op::ResetCursor { name, to } => db.open_cursor(&**name)?.reset(*to).map(drop),
+        Op::DropCursor(name) => db.open_cursor(&**name)?.drop_cursor().map(drop),
         other => unreachable!("no workload does {other:?}"),
     }
 }

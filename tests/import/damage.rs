@@ -1,10 +1,10 @@
 //! Files that lie: an import of one ends with an error that says where, or with a store that passes `check`.
 
-use etclite::import::ImportOptions;
+use etclite::import::{ImportOptions, import_etcd};
 use etclite::io::sim::SplitMix64;
 use etclite::{Error, KeyRange};
 
-use crate::craft::{Craft, revision, seal_meta, with_hash};
+use crate::craft::{Craft, meta, revision, seal_meta, with_hash};
 use crate::rules::plain;
 use crate::{SIZES, import, small};
 
@@ -113,6 +113,24 @@ fn lies_about_trees_are_refused() {
     let mut short = victim().bytes;
     short.truncate(short.len() - PAGE);
     assert!(refusal(&short, "short").to_string().contains("ends before its last page"));
+}
+
+/// A node is read as a whole, so it has a largest size, however long the file claims to be.
+#[test]
+fn a_node_has_a_largest_size() {
+    let victim = Victim::new();
+    let leaf = victim.leaf(b"key/00");
+    let root = u64::from_le_bytes(victim.numbers(32));
+    let pages = (1 << 30) / PAGE as u64;
+    let victim = victim.set(leaf + 12, &40_000u32.to_le_bytes());
+    let victim = victim.set(0, &meta(0, PAGE, root, pages, 9)).set(PAGE, &meta(1, PAGE, root, pages, 8));
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("hole.db");
+    std::fs::write(&source, victim.bytes).unwrap();
+    std::fs::File::options().write(true).open(&source).unwrap().set_len(1 << 30).unwrap();
+    let options = ImportOptions { skip_hash_check: true, ..ImportOptions::default() };
+    let refusal = import_etcd(&source, dir.path().join("app.etcl"), &options, &mut |_| {}).unwrap_err();
+    assert!(matches!(refusal, Error::TooLarge { what: "node of the snapshot", .. }), "{refusal}");
 }
 
 /// Swaps two neighbours of equal length, keys with their values.

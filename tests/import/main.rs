@@ -48,15 +48,14 @@ fn file(bytes: &[u8]) -> Arc<dyn DiskFile> {
 struct Imported {
     report: ImportReport,
     db: Db,
-    clock: SimClock,
 }
 
 fn import(bytes: &[u8], options: &ImportOptions, sizes: (u64, usize)) -> Result<Imported> {
     let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
     let clock = SimClock::new(1);
     let report = import_etcd_to(file(bytes), &disk, &clock, options, sizes, &mut |_| {})?;
-    let db = open_on(disk, Arc::new(clock.clone()), Options::new())?;
-    Ok(Imported { report, db, clock })
+    let db = open_on(disk, Arc::new(clock), Options::new())?;
+    Ok(Imported { report, db })
 }
 
 /// Imports with each of [`SIZES`], shows the store, and checks it.

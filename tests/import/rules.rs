@@ -283,6 +283,14 @@ fn other_files_are_refused() {
         assert!(matches!(refusal, Error::Io { .. }), "{refusal}");
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    // A file may claim any length without having the bytes.
+    let (source, bytes) = (dir.path().join("hole.db"), plain().build());
+    std::fs::write(&source, &bytes).unwrap();
+    std::fs::File::options().write(true).open(&source).unwrap().set_len(2 << 40).unwrap();
+    let refusal = import_etcd(&source, &store, &LENIENT, &mut |_| {}).unwrap_err();
+    assert!(matches!(refusal, Error::TooLarge { what: "etcd snapshot", .. }), "{refusal}");
+    std::fs::File::options().write(true).open(&source).unwrap().set_len(8 << 30).unwrap();
+    import_etcd(&source, &store, &LENIENT, &mut |_| {}).unwrap();
 }
 
 /// An etcd that runs holds the lock of its file, and writes to it.

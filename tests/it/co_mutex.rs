@@ -422,3 +422,81 @@ fn a_failed_lock_leaves_no_key() {
     assert!(matches!(one.mutex("n").lock(), Err(Error::SessionExpired)));
     assert_eq!(store.db.revision(), revision);
 }
+
+/// X-01 at this layer: what a guard or a lead was good for, it is not any more once it is lost.
+#[test]
+fn x_01_guards_are_fences() {
+    everywhere(|store| {
+        let db = &store.db;
+        let one = db.session(ms(5_000)).unwrap();
+        let (guard, lead) = (one.mutex("n").lock().unwrap(), one.election("e").campaign("a").unwrap());
+        assert_eq!((&guard.token().key, guard.token().lease), (guard.key(), one.lease()));
+        assert!(guard.is_held().unwrap() && lead.is_held().unwrap());
+        db.txn().fenced(&guard).fenced(&lead).then([Put::new("a", "1")]).commit().unwrap();
+        db.fenced(lead.token()).put("a", "2").unwrap();
+        // Paused past its time: nobody has ended the lease yet.
+        store.clock.advance(ms(5_000));
+        assert!(!guard.is_held().unwrap() && !lead.is_held().unwrap());
+        for late in [db.fenced(&guard).put("a", "3"), db.fenced(&lead).put("a", "4")] {
+            assert!(matches!(late, Err(Error::SessionExpired)));
+        }
+        assert_eq!(db.get("a").unwrap().unwrap().value, "2");
+        let next = session(db).mutex("n").lock().unwrap();
+        assert!(next.revision() > guard.revision());
+        db.fenced(&next).put("a", "5").unwrap();
+    });
+}
+
+/// X-02 at this layer: the loss is told at once, and waiters sit the delay out.
+#[test]
+fn x_02_a_lock_stays_locked_for_its_delay() {
+    let store = Store::new(Kind::Memory);
+    let options = SessionOptions::new().ttl(ms(5_000)).lock_delay(ms(4_000));
+    let dying = store.db.session_with(options).unwrap();
+    let guard = dying.mutex("n").lock().unwrap();
+    let waiting = session(&store.db);
+    std::thread::scope(|scope| {
+        let (_, locked) = locker(scope, &waiting, &WaitOptions::new());
+        await_line(&store.db, "n", 2);
+        store.advance_ms(5_000);
+        assert!(dying.done().is_done() && !dying.is_alive() && !guard.is_held().unwrap());
+        assert!(matches!(dying.mutex("n").lock(), Err(Error::SessionExpired)));
+        store.advance_ms(3_999);
+        assert_eq!(line(&store.db).len(), 2);
+        assert!(is_waiting(&locked));
+        store.advance_ms(1);
+        let next = locked.recv().unwrap().unwrap().unwrap();
+        assert!(next.is_held().unwrap());
+        assert!(matches!(guard.unlock(), Err(Error::SessionExpired)));
+    });
+}
+
+/// X-02, CO-03: a waiter whose session lapses learns it while its key is still there, and never gets the lock.
+#[test]
+fn x_02_a_waiter_that_lapses_learns_it_at_once() {
+    let store = Store::new(Kind::Memory);
+    let held = session(&store.db).mutex("n").lock().unwrap();
+    let options = SessionOptions::new().ttl(ms(5_000)).lock_delay(ms(60_000));
+    let dying = store.db.session_with(options).unwrap();
+    std::thread::scope(|scope| {
+        let (_, locked) = locker(scope, &dying, &WaitOptions::new());
+        await_line(&store.db, "n", 2);
+        store.advance_ms(5_000);
+        assert!(matches!(locked.recv().unwrap(), Err(Error::SessionExpired)));
+        assert!(held.is_held().unwrap());
+    });
+}
+
+/// B-023.
+#[test]
+fn x_02_release_and_close_hand_over_at_once() {
+    let store = Store::new(Kind::Memory);
+    let one = store.db.session_with(SessionOptions::new().lock_delay(ms(60_000))).unwrap();
+    let (n, _m) = (one.mutex("n").lock().unwrap(), one.mutex("m").lock().unwrap());
+    let other = session(&store.db);
+    assert!(other.mutex("n").try_lock().unwrap().is_none());
+    n.unlock().unwrap();
+    assert!(other.mutex("n").try_lock().unwrap().is_some());
+    one.close().unwrap();
+    assert!(other.mutex("m").try_lock().unwrap().is_some());
+}

@@ -448,14 +448,18 @@ fn etcd_14140_nothing_unsynced_is_seen() {
             .collect();
         let mut watch = db.watch(..).from(2).start().unwrap();
         let mut seen = Vec::new();
-        while !writers.iter().all(|writer| writer.is_finished()) {
+        loop {
+            // Asked before a look, so that there is one even if they are fast.
+            let finished = writers.iter().all(|writer| writer.is_finished());
             let read = db.revision().get();
             seen.push((read, disk.position()));
             if let Some(batch) = watch.next_timeout(ms(1)).unwrap() {
                 seen.push((batch.revision().get(), disk.position()));
             }
+            if finished {
+                break seen;
+            }
         }
-        seen
     });
     let record = disk.record();
     for (told, position) in seen.iter().step_by(seen.len().div_ceil(80)) {

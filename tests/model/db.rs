@@ -4,8 +4,12 @@
 //! still between operations, or remaining times cannot be compared.
 
 use super::harness::Target;
-use super::reference::{Answer, Blob, Failure, LeaseInfo, OPERATION_IDS_AGE, OPERATION_IDS_MAX, Op, RangeOp, WatchOp};
-use super::translate::{delete, delete_answer, event, failure, key_range, once, put_answer, put_options, range};
+use super::reference::{
+    Answer, Blob, CURSORS_MAX, Failure, LeaseInfo, OPERATION_IDS_AGE, OPERATION_IDS_MAX, Op, RangeOp, WatchOp,
+};
+use super::translate::{
+    create_cursor, delete, delete_answer, event, failure, key_range, once, put_answer, put_options, range,
+};
 use super::translate::{grant, range_answer, txn, txn_answer};
 use etclite::{Db, LeaseId, LeaseStatus, Options, Revision, Watch};
 use std::collections::BTreeMap;
@@ -23,7 +27,7 @@ pub(crate) trait Host {
 pub(crate) fn model_options(options: Options) -> Options {
     let options = options.operation_ids_max(OPERATION_IDS_MAX).operation_ids_age(OPERATION_IDS_AGE);
     // The model keeps every answer whole.
-    options.operation_result_bytes_max(1 << 20)
+    options.operation_result_bytes_max(1 << 20).cursors_max(CURSORS_MAX)
 }
 
 /// A store on a host, with its open watchers by slot.
@@ -138,6 +142,21 @@ impl<H: Host> DbTarget<H> {
             Op::Once { id, since, op } => {
                 let (replayed, answer) = once(&self.db, *id, *since, op)?;
                 Answer::Once { replayed, answer: Box::new(answer) }
+            }
+            Op::CreateCursor { name, span, no_delete, at } => {
+                let cursor = create_cursor(&self.db, name, span, *no_delete, *at)?;
+                Answer::Position(cursor.position()?.get())
+            }
+            Op::ResetCursor { name, to } => Answer::Position(self.db.open_cursor(&**name)?.reset(*to)?.get()),
+            Op::DropCursor(name) => Answer::Position(self.db.open_cursor(&**name)?.drop_cursor()?.get()),
+            Op::WatchCursor { slot, name } => {
+                let watch = self.db.open_cursor(&**name)?.watch()?.start()?;
+                self.watches.insert(*slot, watch);
+                Answer::Done
+            }
+            Op::Cursors => {
+                let listed = self.db.cursors()?.into_iter();
+                Answer::Cursors(listed.map(|cursor| (Blob(cursor.name.to_vec()), cursor.position.get())).collect())
             }
             Op::Remembered => Answer::Ids(etclite::testing::remembered(&self.db)),
         })

@@ -7,8 +7,8 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Blob, CompareOp, DeleteOp, GrantOp, Model, Op, Operand, PutOp, RangeOp, Relation, SortBy, Span, TokenOp, TxnItem,
-    TxnOp, WatchOp,
+    AdvanceOp, Blob, CALLERS_MAX, CompareOp, DeleteOp, GrantOp, Model, Op, Operand, PutOp, RangeOp, Relation, SortBy,
+    Span, TokenOp, TxnItem, TxnOp, WatchOp,
 };
 use std::time::Duration;
 
@@ -45,12 +45,21 @@ pub(crate) struct Profile {
     pub(crate) hashes: bool,
     /// Writes with an operation id, and repetitions of them.
     pub(crate) ids: bool,
+    /// Durable cursors.
+    pub(crate) cursors: bool,
 }
 
 impl Profile {
     /// Everything there is.
-    pub(crate) const ALL: Profile =
-        Profile { time: true, reopen: true, watchers: true, watch_filters: true, hashes: true, ids: true };
+    pub(crate) const ALL: Profile = Profile {
+        time: true,
+        reopen: true,
+        watchers: true,
+        watch_filters: true,
+        hashes: true,
+        ids: true,
+        cursors: true,
+    };
 }
 
 /// One source of choices: a seeded generator (SplitMix64, Steele et al. 2014), or given bytes and then zeros.
@@ -125,16 +134,51 @@ pub(crate) const KEYS: [&[u8]; 14] = [
 const VALUES: [&str; 5] = ["", "v1", "v2", "v10", "\0"];
 const LEASES: [i64; 4] = [1, 2, 3, -7];
 const TTLS_MICROS: [u64; 8] = [0, 1, 1_000, 1_001, 5_000, 20_000, 60_000, 250_000];
+/// Some so close that they share a lease.
+const PUT_TTLS_MS: [u64; 10] = [0, 1, 5, 16, 20, 90, 100, 103, 1_600, 1_625];
 /// Lock delays: mostly none.
 const DELAYS_MS: [u64; 6] = [0, 0, 0, 1, 5, 40];
 const STEPS_MS: [u64; 6] = [0, 1, 2, 5, 20, 100];
 const WATCHERS: u64 = 3;
 const OPERATIONS: u64 = 9;
+const CURSORS: [&str; 3] = ["one", "two", "three"];
 const NESTING_MAX: u32 = 3;
 
 fn operation(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
+    if profile.cursors && draws.chance(8) {
+        return cursor(draws, profile, model);
+    }
     let op = plain(draws, profile, model);
     if profile.ids && draws.chance(20) { once(draws, model, op) } else { op }
+}
+
+fn cursor(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
+    let name = Blob::from(draws.pick(&CURSORS));
+    match draws.below(10) {
+        0..4 => {
+            // Few definitions, so that a cursor is found again.
+            let span = Span { key: "a".into(), end: draws.pick(&["", "b", "c", "\0"]).into() };
+            let at = if draws.chance(50) { None } else { Some(revision(draws, model)) };
+            Op::CreateCursor { name, span, no_delete: draws.chance(10), at }
+        }
+        4..6 => Op::ResetCursor { name, to: revision(draws, model) },
+        6..7 => Op::DropCursor(name),
+        7..9 if profile.watchers => Op::WatchCursor { slot: slot(draws), name },
+        _ => Op::Txn(TxnOp { then: vec![advance(draws, model)], ..TxnOp::default() }),
+    }
+}
+
+/// Mostly from where the cursor stands.
+fn advance(draws: &mut Draws<'_>, model: &Model) -> TxnItem {
+    let name = Blob::from(draws.pick(&CURSORS));
+    let at = model.cursors().into_iter().find(|(known, _)| *known == name).map(|(_, position)| position);
+    let from = at.filter(|_| draws.chance(85)).unwrap_or_else(|| revision(draws, model));
+    let to = if draws.chance(70) {
+        from.max(model.revision() - draws.below(3).min(model.revision() - 1))
+    } else {
+        revision(draws, model)
+    };
+    TxnItem::Advance(AdvanceOp { name, from, to })
 }
 
 /// A write under an id, or one that was sent before.
@@ -186,7 +230,9 @@ fn put(draws: &mut Draws<'_>, model: &Model) -> PutOp {
     let value = if ignore_value && draws.chance(85) { Blob::default() } else { draws.pick(&VALUES).into() };
     let has_lease = if ignore_lease { draws.chance(10) } else { draws.chance(35) };
     let lease = if has_lease { lease_in_use(draws, model) } else { 0 };
-    PutOp { key: key(draws), value, lease, prev_kv: draws.chance(40), ignore_value, ignore_lease }
+    // Mostly without a lease, which it may not have.
+    let ttl_ms = draws.chance(if lease == 0 && !ignore_lease { 15 } else { 2 }).then(|| draws.pick(&PUT_TTLS_MS));
+    PutOp { key: key(draws), value, lease, ttl_ms, prev_kv: draws.chance(40), ignore_value, ignore_lease }
 }
 
 fn delete(draws: &mut Draws<'_>) -> DeleteOp {
@@ -216,17 +262,20 @@ fn range(draws: &mut Draws<'_>, model: &Model) -> RangeOp {
 
 fn txn(draws: &mut Draws<'_>, model: &Model, depth: u32) -> TxnOp {
     let compares = (0..draws.pick(&[0, 1, 1, 2])).map(|_| compare(draws, model)).collect();
-    let fences = if depth == 0 { draws.pick(&[0, 0, 0, 0, 0, 1, 1, 2]) } else { 0 };
+    let fences = if depth == 0 { draws.pick(&[0, 0, 0, 0, 0, 0, 1, 2]) } else { 0 };
     let fences = (0..fences).map(|_| token(draws, model)).collect();
     let mut branch = |counts: &[u32]| (0..draws.pick(counts)).map(|_| item(draws, model, depth)).collect();
     TxnOp { fences, compares, then: branch(&[0, 1, 2, 2, 3]), or_else: branch(&[0, 0, 1, 2]) }
 }
 
 fn item(draws: &mut Draws<'_>, model: &Model, depth: u32) -> TxnItem {
+    if !model.cursors().is_empty() && draws.chance(12) {
+        return advance(draws, model);
+    }
     match draws.below(20) {
         0..7 => TxnItem::Put(put(draws, model)),
-        7..11 => TxnItem::Delete(delete(draws)),
-        11..13 => from_key_delete(draws),
+        7..10 => TxnItem::Delete(delete(draws)),
+        10..13 => from_key_delete(draws),
         13..16 if depth < NESTING_MAX => TxnItem::Txn(txn(draws, model, depth + 1)),
         16 => TxnItem::Grant(grant(draws)),
         17 => TxnItem::Revoke(lease_in_use(draws, model)),
@@ -280,7 +329,7 @@ fn token(draws: &mut Draws<'_>, model: &Model) -> TokenOp {
     let state = model.state(model.revision());
     let locks: Vec<TokenOp> = state
         .values()
-        .filter(|kv| kv.lease != 0)
+        .filter(|kv| kv.lease != 0 && kv.lease <= CALLERS_MAX)
         .map(|kv| TokenOp { key: kv.key.clone(), create: kv.create, lease: kv.lease })
         .collect();
     if locks.is_empty() {

@@ -248,7 +248,11 @@ pub(crate) fn audit(model: &Model) -> Vec<Op> {
         ops.push(Op::Range(RangeOp { span, ..RangeOp::default() }));
     }
     ops.extend(model.leases().iter().map(|lease| Op::TimeToLive(lease.id)));
-    ops.push(Op::Remembered);
+    ops.extend([Op::Remembered, Op::Cursors]);
+    ops.extend(model.cursors().into_iter().flat_map(|(name, _)| {
+        let slot = u8::MAX;
+        [Op::WatchCursor { slot, name }, Op::Drain(slot)]
+    }));
     let repeat = |known: &Remembered| Op::Once { id: known.id, since: Some(0), op: Box::new(known.op.clone()) };
     ops.extend(model.remembered().iter().map(repeat));
     ops

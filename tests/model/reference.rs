@@ -10,11 +10,14 @@
 
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
+#[path = "cursors.rs"]
+mod cursors;
 #[path = "remembered.rs"]
 mod remembered;
 #[path = "vocabulary.rs"]
 mod vocabulary;
 
+pub(crate) use cursors::{AdvanceOp, CURSORS_MAX, Cursor};
 pub(crate) use remembered::{OPERATION_IDS_AGE, OPERATION_IDS_MAX, Remembered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,6 +31,9 @@ pub(crate) struct Model {
     revision: u64,
     /// `None` until the first compaction: not the same as a compaction at 0 (CP-01).
     compacted: Option<u64>,
+    /// What was ordered to be compacted; cursors may hold it back.
+    ordered: Option<u64>,
+    cursors: BTreeMap<Blob, Cursor>,
     leases: BTreeMap<i64, Lease>,
     watchers: BTreeMap<u8, Watcher>,
     /// The operations with an id, oldest first, and the highest revision of one that was forgotten.
@@ -45,6 +51,8 @@ struct Lease {
     deadline_ms: u64,
     delay_ms: u64,
     lapsed: bool,
+    /// Made for keys that were put for a time.
+    hidden: bool,
 }
 
 /// A watcher has seen everything below `next`.
@@ -63,6 +71,8 @@ impl Model {
             changes: Vec::new(),
             revision: 1,
             compacted: None,
+            ordered: None,
+            cursors: BTreeMap::new(),
             leases: BTreeMap::new(),
             watchers: BTreeMap::new(),
             remembered: Vec::new(),
@@ -104,7 +114,7 @@ impl Model {
     }
 
     fn is_usable(&self, id: i64) -> bool {
-        self.lease_exists(id) && !self.has_lapsed(id)
+        self.leases.get(&id).is_some_and(|lease| !lease.lapsed && !lease.hidden)
     }
 
     /// The live keys at a revision, or with `u64::MAX` those of the running txn.
@@ -121,6 +131,12 @@ impl Model {
 
     /// Runs any operation: what a generated sequence is made of.
     pub(crate) fn apply(&mut self, op: &Op) -> Result<Answer, Failure> {
+        let mut answer = self.answer(op)?;
+        answer.hide();
+        Ok(answer)
+    }
+
+    fn answer(&mut self, op: &Op) -> Result<Answer, Failure> {
         Ok(match op {
             Op::Put(put) => Answer::Put(self.put(put)?),
             Op::Range(range) => Answer::Range(self.range(range)?),
@@ -136,6 +152,11 @@ impl Model {
             Op::KeepAlive(id) => Answer::Millis(self.keep_alive(*id)?),
             Op::TimeToLive(id) => Answer::TimeToLive(self.time_to_live(*id)),
             Op::Leases => Answer::Leases(self.leases()),
+            Op::CreateCursor { name, span, no_delete, at } => self.create_cursor(name, span, *no_delete, *at)?,
+            Op::ResetCursor { name, to } => self.reset_cursor(name, *to)?,
+            Op::DropCursor(name) => self.drop_cursor(name)?,
+            Op::WatchCursor { slot, name } => self.watch_cursor(*slot, name)?,
+            Op::Cursors => Answer::Cursors(self.cursors()),
             Op::Once { id, since, op } => self.once(*id, *since, op)?,
             Op::Remembered => Answer::Ids(self.remembered.iter().map(|known| (known.id, known.revision)).collect()),
             Op::Watch { slot, watch } => {
@@ -160,7 +181,12 @@ impl Model {
     pub(crate) fn put(&mut self, put: &PutOp) -> Result<PutAnswer, Failure> {
         put.check_shape()?;
         self.check_put(put)?;
-        self.write(|model| model.run_put(put))
+        let leases = self.leases.clone();
+        let answer = self.write(|model| model.run_put(put));
+        if answer.is_err() {
+            self.leases = leases;
+        }
+        answer
     }
 
     pub(crate) fn delete(&mut self, delete: &DeleteOp) -> Result<DeleteAnswer, Failure> {
@@ -221,14 +247,8 @@ impl Model {
         let old = self.state(u64::MAX).get(&*put.key).copied().cloned();
         let revision = self.revision + 1;
         let (create, version) = old.as_ref().map_or((revision, 1), |old| (old.create, old.version + 1));
-        let mut kv = Kv {
-            key: put.key.clone(),
-            value: put.value.clone(),
-            create,
-            modified: revision,
-            version,
-            lease: put.lease,
-        };
+        let lease = put.ttl_ms.map_or(put.lease, |ttl_ms| self.hidden_lease(ttl_ms.max(1)));
+        let mut kv = Kv { key: put.key.clone(), value: put.value.clone(), create, modified: revision, version, lease };
         if put.ignore_value || put.ignore_lease {
             // Passed the check, then an earlier operation of the txn deleted the key: etcd panics here (TX-12).
             let old = old.as_ref().ok_or(Failure::KeyNotFound)?;
@@ -289,11 +309,14 @@ impl Model {
         }
         let before = self.clone();
         before.check_txn(txn, &mut before.clone())?;
-        let answer = self.write(|model| model.run_txn(txn, &before));
-        if answer.is_err() {
+        let result = self.write(|model| model.run_txn(txn, &before));
+        if result.is_err() {
             self.leases = before.leases;
+            self.cursors = before.cursors;
         }
-        answer.map(|answer| TxnAnswer { revision: self.revision, ..answer })
+        let answer = result?;
+        self.settle_compaction();
+        Ok(TxnAnswer { revision: self.revision, ..answer })
     }
 
     /// Whether a token holds. The model's time stands still while it is asked: no lease is past its deadline.
@@ -303,21 +326,23 @@ impl Model {
         lock.is_some() && self.is_usable(token.lease)
     }
 
-    /// `leased` is the store as it was, but with the leases that earlier operations granted and without those that they
-    /// ended: of leases, and of nothing else, these count.
-    fn check_txn(&self, txn: &TxnOp, leased: &mut Model) -> Result<(), Failure> {
+    /// `ahead` is the store as it was, but with the leases and cursors as earlier operations leave them: of these, and of
+    /// nothing else, they count.
+    fn check_txn(&self, txn: &TxnOp, ahead: &mut Model) -> Result<(), Failure> {
         for item in self.branch(txn) {
             match item {
-                TxnItem::Put(put) => leased.check_put(put)?,
+                TxnItem::Put(put) => ahead.check_put(put)?,
                 TxnItem::Range(range) => self.check_revision(range.revision)?,
                 TxnItem::Delete(_) => {}
-                TxnItem::Txn(nested) => self.check_txn(nested, leased)?,
+                TxnItem::Txn(nested) => self.check_txn(nested, ahead)?,
                 TxnItem::Grant(grant) => {
-                    leased.grant_with(grant)?;
+                    ahead.grant_with(grant)?;
                 }
                 TxnItem::Revoke(id) => {
-                    leased.leases.remove(id).ok_or(Failure::LeaseNotFound)?;
+                    ahead.check_revocable(*id)?;
+                    ahead.leases.remove(id);
                 }
+                TxnItem::Advance(advance) => ahead.advance_cursor(advance)?,
             }
         }
         Ok(())
@@ -340,6 +365,10 @@ impl Model {
                 TxnItem::Revoke(id) => {
                     let deleted = self.end(*id)?;
                     Answer::Revoked { revision: self.seen(), deleted }
+                }
+                TxnItem::Advance(advance) => {
+                    self.advance_cursor(advance)?;
+                    Answer::Advance { revision: self.seen(), position: advance.to }
                 }
             });
         }
@@ -373,8 +402,9 @@ impl Model {
         match self.compacted {
             Some(compacted) if revision <= compacted => return Err(Failure::Compacted(compacted)),
             _ if revision > self.revision => return Err(Failure::FutureRevision(self.revision)),
-            _ => self.compacted = Some(revision),
+            _ => self.ordered = self.ordered.max(Some(revision)),
         }
+        self.settle_compaction();
         Ok(self.revision)
     }
 
@@ -467,14 +497,37 @@ impl Model {
             return Err(Failure::LeaseExists);
         }
         let ttl_ms = grant.ttl_ms();
-        let lease = Lease { ttl_ms, deadline_ms: self.now_ms + ttl_ms, delay_ms: grant.delay_ms, lapsed: false };
+        let deadline_ms = self.now_ms + ttl_ms;
+        let lease = Lease { ttl_ms, deadline_ms, delay_ms: grant.delay_ms, lapsed: false, hidden: false };
         self.leases.insert(grant.id, lease);
         Ok(ttl_ms)
     }
 
     pub(crate) fn revoke(&mut self, id: i64) -> Result<u64, Failure> {
+        self.check_revocable(id)?;
         self.write(|model| model.end(id))?;
         Ok(self.revision)
+    }
+
+    fn check_revocable(&self, id: i64) -> Result<(), Failure> {
+        let lease = self.leases.get(&id).filter(|lease| !lease.hidden);
+        lease.map(drop).ok_or(Failure::LeaseNotFound)
+    }
+
+    /// The lease of a key that is put for a time. It may go late by a sixteenth of that, at most a second, and takes the
+    /// first hidden lease that ends in the last three quarters of this; else it makes one that ends with it.
+    fn hidden_lease(&mut self, ttl_ms: u64) -> i64 {
+        let (due_ms, slack_ms) = (self.now_ms + ttl_ms, (ttl_ms / 16).min(1_000));
+        let fits =
+            |lease: &Lease| lease.hidden && (due_ms + slack_ms / 4..=due_ms + slack_ms).contains(&lease.deadline_ms);
+        let shared = self.by_deadline().into_iter().map(|(_, id)| id).find(|id| fits(&self.leases[id]));
+        shared.unwrap_or_else(|| {
+            let lowest = self.leases.keys().copied().filter(|id| *id > CALLERS_MAX).min();
+            let id = lowest.unwrap_or(HIDDEN) - 1;
+            let (ttl_ms, deadline_ms) = (ttl_ms + slack_ms, due_ms + slack_ms);
+            self.leases.insert(id, Lease { ttl_ms, deadline_ms, delay_ms: 0, lapsed: false, hidden: true });
+            id
+        })
     }
 
     /// Ends a lease, in the running txn; says how many keys went with it.
@@ -487,7 +540,8 @@ impl Model {
 
     pub(crate) fn keep_alive(&mut self, id: i64) -> Result<u64, Failure> {
         let now_ms = self.now_ms;
-        let lease = self.leases.get_mut(&id).filter(|lease| !lease.lapsed).ok_or(Failure::LeaseNotFound)?;
+        let lease = self.leases.get_mut(&id).filter(|lease| !lease.lapsed && !lease.hidden);
+        let lease = lease.ok_or(Failure::LeaseNotFound)?;
         lease.deadline_ms = now_ms + lease.ttl_ms;
         Ok(lease.ttl_ms)
     }
@@ -500,7 +554,8 @@ impl Model {
 
     /// All leases by deadline, then id (CH-14).
     pub(crate) fn leases(&self) -> Vec<LeaseInfo> {
-        self.by_deadline().into_iter().filter_map(|(_, id)| self.time_to_live(id)).collect()
+        let listed = self.by_deadline().into_iter().filter(|(_, id)| !self.leases[id].hidden);
+        listed.filter_map(|(_, id)| self.time_to_live(id)).collect()
     }
 
     fn by_deadline(&self) -> BTreeSet<(u64, i64)> {
@@ -533,7 +588,7 @@ impl Model {
                 lease.deadline_ms = now_ms + lease.delay_ms;
                 lease.lapsed = true;
             }
-            _ => assert!(self.revoke(id).is_ok(), "a lease with a deadline exists"),
+            _ => assert!(self.write(|model| model.end(id)).is_ok(), "a lease with a deadline exists"),
         }
         true
     }
@@ -545,7 +600,7 @@ impl Model {
         self.advance(elapsed_ms);
         if renewed {
             let now_ms = self.now_ms;
-            let alive = self.leases.values_mut().filter(|lease| !lease.lapsed);
+            let alive = self.leases.values_mut().filter(|lease| !lease.lapsed && !lease.hidden);
             alive.for_each(|lease| lease.deadline_ms = now_ms + lease.ttl_ms);
         }
     }

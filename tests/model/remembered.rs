@@ -69,7 +69,7 @@ impl Model {
 
 fn can_write(txn: &TxnOp) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|item| match item {
-        TxnItem::Put(_) | TxnItem::Delete(_) | TxnItem::Grant(_) | TxnItem::Revoke(_) => true,
+        TxnItem::Put(_) | TxnItem::Delete(_) | TxnItem::Grant(_) | TxnItem::Revoke(_) | TxnItem::Advance(_) => true,
         TxnItem::Range(_) => false,
         TxnItem::Txn(nested) => can_write(nested),
     })

@@ -6,12 +6,12 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Answer, Blob, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, Kv, Op as ModelOp, Operand, PutAnswer,
-    PutOp, RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
+    Answer, Blob, CALLERS_MAX, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, HIDDEN, Kv, Op as ModelOp,
+    Operand, PutAnswer, PutOp, RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
-use etclite::{Compare, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{Compare, Cursor, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
     CompareOn, Delete, DeleteResponse, GrantOptions, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder,
     SortTarget, Token, TxnResponse,
@@ -26,6 +26,9 @@ pub(crate) fn key_range(span: &Span) -> KeyRange {
 
 pub(crate) fn put_options(put: &PutOp) -> PutOptions {
     let mut options = PutOptions::new().lease(put.lease);
+    if let Some(ttl_ms) = put.ttl_ms {
+        options = options.ttl(Duration::from_millis(ttl_ms));
+    }
     if put.prev_kv {
         options = options.prev_kv();
     }
@@ -83,6 +86,7 @@ fn item(item: &TxnItem) -> Op {
         TxnItem::Txn(op) => txn(op).into(),
         TxnItem::Grant(op) => grant(op).into(),
         TxnItem::Revoke(id) => Op::revoke(*id),
+        TxnItem::Advance(op) => Op::advance(&*op.name, op.from, op.to),
     }
 }
 
@@ -119,6 +123,24 @@ fn compare(compare: &CompareOp) -> Compare {
         Operand::Held { create, lease } => Compare::held(Token::new(&*compare.span.key, *create, *lease)),
         Operand::Alive(id) => Compare::lease_alive(*id),
     }
+}
+
+/// Makes a cursor, or finds it.
+pub(crate) fn create_cursor(
+    db: &Db,
+    name: &Blob,
+    span: &Span,
+    no_delete: bool,
+    at: Option<u64>,
+) -> etclite::Result<Cursor> {
+    let mut builder = db.cursor(&**name, key_range(span));
+    if no_delete {
+        builder = builder.no_delete();
+    }
+    if let Some(at) = at {
+        builder = builder.at(at);
+    }
+    builder.create()
 }
 
 /// Sends a write under an operation id; whether it was a repetition, and its answer.
@@ -163,7 +185,7 @@ pub(crate) fn kv(kv: &KeyValue) -> Kv {
         create: kv.create_revision.get(),
         modified: kv.mod_revision.get(),
         version: kv.version,
-        lease: kv.lease.get(),
+        lease: if kv.lease.get() > CALLERS_MAX { HIDDEN } else { kv.lease.get() },
     }
 }
 
@@ -197,6 +219,9 @@ pub(crate) fn txn_answer(response: &TxnResponse) -> TxnAnswer {
         OpResponse::Revoke(response) => {
             Answer::Revoked { revision: response.revision.get(), deleted: response.deleted }
         }
+        OpResponse::Advance(response) => {
+            Answer::Advance { revision: response.revision.get(), position: response.position.get() }
+        }
         other => panic!("a response that the model does not know: {other:?}"),
     });
     TxnAnswer { revision: response.revision.get(), succeeded: response.succeeded, answers: answers.collect() }
@@ -208,6 +233,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::InvalidArgument(Invalid::KeyNotFound) => Failure::KeyNotFound,
         Error::InvalidArgument(Invalid::ValueProvided) => Failure::ValueProvided,
         Error::InvalidArgument(Invalid::LeaseProvided) => Failure::LeaseProvided,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("ttl") => Failure::TwoDeadlines,
         Error::InvalidArgument(Invalid::EmptyWatchRange) => Failure::EmptyWatchRange,
         Error::TooLarge { .. } => Failure::TooLarge,
         Error::DuplicateKey => Failure::DuplicateKey,
@@ -216,6 +242,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::LeaseNotFound => Failure::LeaseNotFound,
         Error::LeaseExists => Failure::LeaseExists,
         Error::SessionExpired => Failure::SessionExpired,
+        Error::CursorNotFound => Failure::CursorNotFound,
+        Error::CursorMoved { position } => Failure::CursorMoved(position.get()),
+        Error::Full { what: "cursors", .. } => Failure::TooLarge,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("another definition") => Failure::CursorExists,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("backward") => Failure::AdvanceBackward,
         Error::InvalidArgument(Invalid::OperationIdReused) => Failure::OperationIdReused,
         Error::InvalidArgument(Invalid::Argument(what)) if what.contains("can only read") => Failure::ReadWithId,
         Error::Indeterminate => Failure::Indeterminate,

@@ -3,6 +3,7 @@
 //! The types mirror etclite's requests and responses but share no code with them. Keys print as text, so that a failing
 //! sequence can be read.
 
+use super::AdvanceOp;
 use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
@@ -118,6 +119,23 @@ pub(crate) enum Op {
     },
     /// Which operations with an id are remembered.
     Remembered,
+    CreateCursor {
+        name: Blob,
+        span: Span,
+        no_delete: bool,
+        at: Option<u64>,
+    },
+    ResetCursor {
+        name: Blob,
+        to: u64,
+    },
+    DropCursor(Blob),
+    /// A watch of what a cursor has not consumed.
+    WatchCursor {
+        slot: u8,
+        name: Blob,
+    },
+    Cursors,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -125,6 +143,7 @@ pub(crate) struct PutOp {
     pub(crate) key: Blob,
     pub(crate) value: Blob,
     pub(crate) lease: i64,
+    pub(crate) ttl_ms: Option<u64>,
     pub(crate) prev_kv: bool,
     pub(crate) ignore_value: bool,
     pub(crate) ignore_lease: bool,
@@ -138,6 +157,8 @@ impl PutOp {
             Err(Failure::ValueProvided)
         } else if self.ignore_lease && self.lease != 0 {
             Err(Failure::LeaseProvided)
+        } else if self.ttl_ms.is_some() && (self.lease != 0 || self.ignore_lease) {
+            Err(Failure::TwoDeadlines)
         } else {
             Ok(())
         }
@@ -254,6 +275,7 @@ impl TxnOp {
                 TxnItem::Txn(nested) => nested.check_shape(left)?,
                 TxnItem::Grant(grant) => grant.check_shape()?,
                 TxnItem::Revoke(_) => {}
+                TxnItem::Advance(advance) => advance.check_shape()?,
             }
         }
         Ok(())
@@ -268,6 +290,7 @@ pub(crate) enum TxnItem {
     Txn(TxnOp),
     Grant(GrantOp),
     Revoke(i64),
+    Advance(AdvanceOp),
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -372,6 +395,7 @@ impl fmt::Debug for PutOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = vec![
             ("lease", number(self.lease)),
+            ("ttl_ms", self.ttl_ms.map(|ttl_ms| format!("={ttl_ms}"))),
             ("prev_kv", flag(self.prev_kv)),
             ("ignore_value", flag(self.ignore_value)),
             ("ignore_lease", flag(self.ignore_lease)),
@@ -445,6 +469,37 @@ pub(crate) struct Kv {
     pub(crate) modified: u64,
     pub(crate) version: u64,
     pub(crate) lease: i64,
+}
+
+/// Stands for every hidden lease, whose ids nobody can foresee: they are random, and the model's end here.
+pub(crate) const HIDDEN: i64 = i64::MAX;
+
+/// Ids above this are of hidden leases: those of callers are small.
+pub(crate) const CALLERS_MAX: i64 = 1_000;
+
+impl Kv {
+    fn hide(&mut self) {
+        if self.lease > CALLERS_MAX {
+            self.lease = HIDDEN;
+        }
+    }
+}
+
+impl Answer {
+    /// Makes all hidden leases alike.
+    pub(super) fn hide(&mut self) {
+        match self {
+            Answer::Put(put) => put.prev.iter_mut().for_each(Kv::hide),
+            Answer::Range(range) => range.kvs.iter_mut().for_each(Kv::hide),
+            Answer::Delete(delete) => delete.prev_kvs.iter_mut().for_each(Kv::hide),
+            Answer::Txn(txn) => txn.answers.iter_mut().for_each(Answer::hide),
+            Answer::Batches(batches) => batches.iter_mut().flatten().for_each(|event| {
+                event.kv.hide();
+                event.prev.iter_mut().for_each(Kv::hide);
+            }),
+            _ => {}
+        }
+    }
 }
 
 /// One change of one key: `kv` is the key afterwards, `None` a tombstone.
@@ -532,6 +587,14 @@ pub(crate) enum Answer {
         replayed: bool,
         answer: Box<Answer>,
     },
+    /// Of a cursor.
+    Position(u64),
+    Advance {
+        revision: u64,
+        position: u64,
+    },
+    /// Cursors with their positions, by name.
+    Cursors(Vec<(Blob, u64)>),
     /// Operation ids with the revision of each, oldest first.
     Ids(Vec<(u128, u64)>),
 }
@@ -543,6 +606,7 @@ pub(crate) enum Failure {
     KeyNotFound,
     ValueProvided,
     LeaseProvided,
+    TwoDeadlines,
     EmptyWatchRange,
     TooLarge,
     DuplicateKey,
@@ -551,6 +615,10 @@ pub(crate) enum Failure {
     LeaseNotFound,
     LeaseExists,
     SessionExpired,
+    CursorNotFound,
+    CursorMoved(u64),
+    CursorExists,
+    AdvanceBackward,
     OperationIdReused,
     ReadWithId,
     /// The operation may have been forgotten; this time nothing was changed.

@@ -62,7 +62,10 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Problem::Store(error)
+        match error {
+            Error::WaitCanceled => Problem::Canceled,
+            other => Problem::Store(other),
+        }
     }
 }
 

@@ -128,7 +128,11 @@ impl Board {
     /// Puts a line on its client's desk, once there is room. False: nothing more is taken.
     ///
     /// `hire` is called for the first line of a client, to start its thread. If it cannot, the line is given back.
-    pub(super) fn put(&self, line: Line, hire: impl FnOnce(u8) -> io::Result<()>) -> Result<bool, (Line, io::Error)> {
+    pub(super) fn put(
+        &self,
+        line: Line,
+        hire: impl FnOnce(u8) -> io::Result<()>,
+    ) -> Result<bool, Box<(Line, io::Error)>> {
         let client = line.client;
         let mut state = self.state.lock();
         while state.end.is_none() && state.desks.get(&client).is_some_and(|desk| desk.unanswered >= UNANSWERED_MAX) {
@@ -144,7 +148,7 @@ impl Board {
         if !state.desks.contains_key(&client)
             && let Err(error) = hire(client)
         {
-            return Err((line, error));
+            return Err(Box::new((line, error)));
         }
         let desk = state.desks.entry(client).or_default();
         desk.unanswered += 1;
@@ -157,12 +161,13 @@ impl Board {
     pub(super) fn take(&self, client: u8) -> Option<Line> {
         let mut state = self.state.lock();
         loop {
-            let ended = state.end.is_some() && !state.in_hand;
+            // Not before: a client's session, and what it holds, last as long as the driver.
+            let is_over = state.end.is_some() && state.is_idle();
             let desk = state.desks.get_mut(&client)?;
             if let Some(line) = desk.queue.pop_front() {
                 return Some(line);
             }
-            if ended {
+            if is_over {
                 return None;
             }
             let condvar = desk.client.clone();
@@ -207,7 +212,6 @@ impl Board {
     fn tell_if_over(&self, state: &State) {
         if state.end.is_some() && state.is_idle() {
             self.over.notify_all();
-            // Those that waited for the reader's last line.
             for desk in state.desks.values() {
                 desk.client.notify_all();
             }

@@ -47,7 +47,8 @@ fn read_lines(driver: &Arc<Driver>, input: &mut impl BufRead) -> io::Result<()> 
         match driver.board.put(read, |client| start_client(driver, client)) {
             Ok(true) => {}
             Ok(false) => break,
-            Err((line, error)) => {
+            Err(unheard) => {
+                let (line, error) = *unheard;
                 let error = Error::io("start a thread for", "a client", error);
                 driver.tell(answer::line(line.id, line.number, Err(error.into())));
             }

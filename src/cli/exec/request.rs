@@ -194,6 +194,7 @@ impl Fields {
         self.need_count(name).map(Revision::new)
     }
 
+    /// Milliseconds.
     pub(super) fn duration(&mut self, name: &str) -> Result<Option<Duration>, Problem> {
         Ok(self.count(name)?.map(Duration::from_millis))
     }

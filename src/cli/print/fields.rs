@@ -51,7 +51,7 @@ impl Fields {
             OpResponse::Range(range) => self.get(text, &Header::inner(range.revision), range, asked),
             OpResponse::Txn(txn) => self.txn(text, &Header::inner(txn.revision), txn, &[]),
             // The grammar of `txn` has no words for them.
-            OpResponse::Grant(_) | OpResponse::Revoke(_) => {}
+            OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => {}
         }
     }
 }

@@ -210,7 +210,7 @@ fn response_object(response: &OpResponse, asked: Asked) -> Value {
             set_txn(&mut object, txn, &[]);
         }
         // The grammar of `txn` has no words for them.
-        OpResponse::Grant(_) | OpResponse::Revoke(_) => {}
+        OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => {}
     }
     object.into()
 }

@@ -68,7 +68,7 @@ impl Table {
             OpResponse::Range(range) => self.get(text, &Header::inner(range.revision), range, asked),
             OpResponse::Txn(txn) => self.txn(text, &Header::inner(txn.revision), txn, &[]),
             // The grammar of `txn` has no words for them.
-            OpResponse::Grant(_) | OpResponse::Revoke(_) => {}
+            OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => {}
         }
     }
 

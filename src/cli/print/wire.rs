@@ -105,7 +105,7 @@ impl Json {
             OpResponse::Range(range) => ("ResponseRange", self.get_object(&Header::inner(range.revision), range)),
             OpResponse::Txn(txn) => ("ResponseTxn", self.txn_object(&Header::inner(txn.revision), txn, &[])),
             // The grammar of `txn` has no words for them.
-            OpResponse::Grant(_) | OpResponse::Revoke(_) => return Value::Null,
+            OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => return Value::Null,
         };
         json!({ "Response": { name: object } })
     }

@@ -21,13 +21,13 @@ impl Draft<'_> {
         }
     }
 
-    fn change(&mut self, id: LeaseId, change: LeaseChange) {
+    pub(super) fn change(&mut self, id: LeaseId, change: LeaseChange) {
         self.latest.insert(id, self.leases.len());
         self.leases.push((id, change));
     }
 
     /// The epoch that this command begins: its log index.
-    fn epoch(&self) -> u64 {
+    pub(super) fn epoch(&self) -> u64 {
         self.state.index + 1
     }
 
@@ -38,7 +38,7 @@ impl Draft<'_> {
 
     /// Whether its owner can end a lease: one that has lapsed, too.
     pub(super) fn is_revocable(&self, id: LeaseId) -> bool {
-        self.lease(id).is_some()
+        self.lease(id).is_some_and(|lease| lease.standing != Standing::Hidden)
     }
 
     pub(super) fn check_lease(&self, id: LeaseId) -> Result<()> {

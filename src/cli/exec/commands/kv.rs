@@ -1,12 +1,11 @@
 //! `put`, `get`, `range`, `del`; their fields and results are those of the operations of a txn, too.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
-use super::{Call, pending};
+use super::Call;
+use super::guard::Guards;
 use crate::cli::json::{Bytes, Part, kv_object};
 use crate::{
     Delete, DeleteResponse, KeyRange, KeyValue, PutOptions, PutResponse, Range, RangeResponse, Revision, SortOrder,
@@ -14,13 +13,12 @@ use crate::{
 };
 
 pub(super) fn put(call: &Call<'_>, fields: &mut Fields) -> Outcome {
-    let guards = pending::Guards::take(fields)?;
+    let guards = Guards::take(fields)?;
     let put = PutFields::take(fields)?;
     fields.finish()?;
-    guards.refuse()?;
-    pending::refuse(put.unsupported())?;
-    let response = call.db().put_with(put.key, put.value, put.options)?;
-    put_answer(Answer::at(response.revision), &response, call.form()).done()
+    let once = guards.put(call, (put.key, put.value, put.options))?;
+    let answer = put_answer(Answer::at(once.response.revision), &once.response, call.form());
+    once.mark(answer).done()
 }
 
 pub(super) fn get(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -41,12 +39,12 @@ fn query(call: &Call<'_>, range: Range, shape: RangeShape) -> Outcome {
 }
 
 pub(super) fn del(call: &Call<'_>, fields: &mut Fields) -> Outcome {
-    let guards = pending::Guards::take(fields)?;
+    let guards = Guards::take(fields)?;
     let (delete, prev_kv) = take_del(fields)?;
     fields.finish()?;
-    guards.refuse()?;
-    let response = call.db().delete_with(delete)?;
-    del_answer(Answer::at(response.revision), &response, prev_kv, call.form()).done()
+    let once = guards.delete(call, delete)?;
+    let answer = del_answer(Answer::at(once.response.revision), &once.response, prev_kv, call.form());
+    once.mark(answer).done()
 }
 
 /// The fields of a put.
@@ -54,7 +52,6 @@ pub(super) struct PutFields {
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
     pub(super) options: PutOptions,
-    ttl: Option<Duration>,
 }
 
 impl PutFields {
@@ -75,12 +72,10 @@ impl PutFields {
             None if !ignore_value => return Err(missing("value")),
             value => value.unwrap_or_default(),
         };
-        Ok(PutFields { key, value, options, ttl: fields.duration("ttl_ms")? })
-    }
-
-    /// What the store does not do yet.
-    pub(super) fn unsupported(&self) -> Option<&'static str> {
-        self.ttl.map(|_| "a put with `ttl_ms` is not supported yet")
+        if let Some(ttl) = fields.duration("ttl_ms")? {
+            options = options.ttl(ttl);
+        }
+        Ok(PutFields { key, value, options })
     }
 }
 

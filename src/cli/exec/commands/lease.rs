@@ -4,29 +4,35 @@ use serde_json::{Value, json};
 
 use super::super::answer::{Answer, Outcome, Problem, millis};
 use super::super::request::Fields;
-use super::{Call, pending};
+use super::Call;
+use super::guard::Guards;
+use crate::GrantOptions;
 use crate::cli::json::{Object, lease_text, set_bytes};
 use crate::error::Error;
 
 pub(super) fn grant(call: &Call<'_>, fields: &mut Fields) -> Outcome {
-    let guards = pending::Guards::take_op_id(fields)?;
-    let (ttl, id) = (fields.need_duration("ttl_ms")?, fields.lease("lease")?);
-    let delay = fields.duration("lock_delay_ms")?;
+    let guards = Guards::take_id(fields)?;
+    let options = take_grant(fields)?;
     fields.finish()?;
-    guards.refuse()?;
-    pending::refuse(delay.filter(|delay| !delay.is_zero()).map(|_| pending::LOCK_DELAY))?;
     let db = call.db();
-    let lease = db.grant_with_id(id, ttl)?;
-    let granted = lease.granted().unwrap_or(ttl);
-    Answer::at(db.revision()).lease("lease", lease.id()).millis("granted_ms", granted).done()
+    let once = guards.once(&db, |operation| operation.grant_with(options), |db| db.grant_with(options))?;
+    let (id, ttl) = (once.response.id(), once.response.granted());
+    let answer = Answer::at(db.revision()).lease("lease", id).maybe("granted_ms", ttl.map(millis));
+    once.mark(answer).done()
+}
+
+/// The fields of a grant, here and in a txn.
+pub(super) fn take_grant(fields: &mut Fields) -> Result<GrantOptions, Problem> {
+    let options = GrantOptions::new(fields.need_duration("ttl_ms")?).id(fields.lease("lease")?);
+    Ok(options.lock_delay(fields.duration("lock_delay_ms")?.unwrap_or_default()))
 }
 
 pub(super) fn revoke(call: &Call<'_>, fields: &mut Fields) -> Outcome {
-    let guards = pending::Guards::take_op_id(fields)?;
+    let guards = Guards::take_id(fields)?;
     let id = fields.need_lease("lease")?;
     fields.finish()?;
-    guards.refuse()?;
-    Answer::at(call.db().lease(id).revoke()?).done()
+    let once = guards.once(&call.db(), |operation| operation.revoke(id), |db| db.lease(id).revoke())?;
+    once.mark(Answer::at(once.response)).done()
 }
 
 /// The revision is that of before the renewal, so that no lease is seen alive at a revision after its end (LE-04).

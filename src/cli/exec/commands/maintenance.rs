@@ -5,13 +5,15 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
 use super::Call;
+use crate::cli::data::disk_bytes;
+use crate::cli::health::{counters, problem_objects};
 use crate::error::Error;
-use crate::{DumpOptions, KeyRange, Revision};
+use crate::{CheckOptions, Db, DumpOptions, KeyRange, Revision};
 
 pub(super) fn compact(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let (revision, physical) = (fields.need_revision("rev")?, fields.flag("physical")?);
@@ -35,13 +37,8 @@ pub(super) fn check(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let deep = fields.flag("deep")?;
     fields.finish()?;
     let db = call.db();
-    let report = db.check()?;
-    if deep {
-        // Recomputing the state from the oldest retained revision visits every version that is retained.
-        db.hash(Revision::ZERO)?;
-    }
-    let problem = |problem: &crate::Problem| json!({ "file": problem.file.to_string_lossy(), "offset": problem.offset, "what": problem.what });
-    let problems: Value = report.problems.iter().map(problem).collect();
+    let report = db.check_with(&CheckOptions { deep }, &mut |_, _| {})?;
+    let problems = problem_objects(&report);
     Answer::at(db.revision()).field("clean", report.is_clean()).field("problems", problems).done()
 }
 
@@ -54,18 +51,27 @@ pub(super) fn dump(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     };
     fields.finish()?;
     let db = call.db();
-    let failed = |error| Error::io("write", &path, error);
-    let mut ends = Ends::of(BufWriter::new(File::create(&path).map_err(failed)?));
-    db.dump(&mut ends, &options).map_err(Problem::of_revision(options.revision))?;
-    ends.out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).map_err(failed)?;
-    let line = |line: &[u8]| serde_json::from_slice::<Value>(line).unwrap_or_default();
-    let (head, tail) = (line(&ends.first), line(&ends.last));
+    let written = write_dump(&db, &path, &options);
+    let (head, tail) = written.inspect_err(|_| {
+        // Best effort: without its last line it is no dump anyway.
+        let _ = fs::remove_file(&path);
+    })?;
     // A dump of the latest state tells its revision in its first line.
     let now = if options.revision == Revision::ZERO { head["revision"].as_u64() } else { None };
     Answer::at(now.map_or_else(|| db.revision(), Revision::new))
         .field("kvs", tail["kvs"].clone())
         .field("hash", tail["hash"].clone())
         .done()
+}
+
+/// Writes a dump, and gives its first and its last line.
+fn write_dump(db: &Db, path: &str, options: &DumpOptions) -> Result<(Value, Value), Problem> {
+    let failed = |error| Error::io("write", path, error);
+    let mut ends = Ends::of(BufWriter::new(File::create(path).map_err(failed)?));
+    db.dump(&mut ends, options).map_err(Problem::of_revision(options.revision))?;
+    ends.out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).map_err(failed)?;
+    let line = |line: &[u8]| serde_json::from_slice(line).unwrap_or_default();
+    Ok((line(&ends.first), line(&ends.last)))
 }
 
 /// Passes lines on, and keeps the first and the last.
@@ -106,19 +112,9 @@ pub(super) fn backup(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let path = fields.text("path")?.ok_or_else(|| missing("path"))?;
     fields.finish()?;
     let revision = call.db().backup(&path)?;
-    let bytes = bytes_below(Path::new(&path)).map_err(|error| Error::io("look at", &path, error))?;
+    // Nobody changes what was just written.
+    let bytes = disk_bytes(Path::new(&path)).unwrap_or_default();
     Answer::at(revision).field("bytes", bytes).done()
-}
-
-/// The lengths of the files in a directory and below.
-fn bytes_below(path: &Path) -> io::Result<u64> {
-    let mut sum = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        sum += if kind.is_dir() { bytes_below(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(sum)
 }
 
 pub(super) fn hash(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -140,7 +136,7 @@ pub(super) fn status(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let stats = db.stats();
     let disk_bytes = match &call.driver.place.path {
         // Files come and go while they are counted; what cannot be counted now was not there.
-        Some(path) => bytes_below(path).unwrap_or(stats.run_bytes),
+        Some(path) => disk_bytes(path).unwrap_or(stats.run_bytes),
         None => stats.run_bytes,
     };
     Answer::at(stats.revision)
@@ -159,26 +155,9 @@ pub(super) fn status(call: &Call<'_>, fields: &mut Fields) -> Outcome {
 
 pub(super) fn stats(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     fields.finish()?;
-    let stats = call.db().stats();
-    Answer::at(stats.revision)
-        .field("compact_revision", stats.compact_revision.get())
-        .field("synced_revision", stats.synced_revision.get())
-        .field("recovered_revision", stats.recovered_revision.get())
-        .field("epoch", stats.epoch)
-        .field("memtable_bytes", stats.memtable_bytes)
-        .field("memtables", stats.memtables)
-        .field("runs", stats.runs)
-        .field("run_bytes", stats.run_bytes)
-        .field("run_entries", stats.run_entries)
-        .field("live_bytes", stats.live_bytes)
-        .field("log_segments", stats.log_segments)
-        .field("logged_bytes", stats.logged_bytes)
-        .field("leases", stats.leases)
-        .field("watches", stats.watches)
-        .field("snapshots", stats.snapshots)
-        .field("pinned_bytes", stats.pinned_bytes)
-        .field("cluster_id", stats.cluster_id)
-        .field("member_id", stats.member_id)
+    counters(&call.db().stats())
+        .into_iter()
+        .fold(Answer::new(), |answer, (name, value)| answer.field(name, value))
         .done()
 }
 

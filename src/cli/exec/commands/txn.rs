@@ -4,20 +4,26 @@ use serde_json::Value;
 
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
+use super::guard::{Guards, take_token};
 use super::kv::{self, PutFields, RangeShape};
-use super::{Call, pending};
+use super::{Call, cursor, lease};
 use crate::cli::json::Bytes;
-use crate::{Compare, CompareOn, CompareResult, KeyRange, Op, OpResponse, Put, Txn, TxnResponse};
+use crate::{Compare, CompareOn, CompareResult, KeyRange, Op, OpResponse, Put, Txn, TxnResponse, stage};
 
 pub(super) fn txn(call: &Call<'_>, fields: &mut Fields) -> Outcome {
-    let guards = pending::Guards::take(fields)?;
-    let mut unsupported = None;
-    let (txn, shapes) = take_txn(fields, &mut unsupported)?;
+    let guards = Guards::take(fields)?;
+    let (parts, branches) = Parts::take(fields)?;
     fields.finish()?;
-    guards.refuse()?;
-    pending::refuse(unsupported)?;
-    let response = call.db().execute(txn)?;
-    txn_answer(Answer::at(response.revision), &response, &shapes, call.form()).done()
+    let once = guards.execute(call, |txn| parts.build(txn))?;
+    let answer = txn_answer(Answer::at(once.response.revision), &once.response, &branches, call.form());
+    once.mark(answer).done()
+}
+
+/// What a txn is made of.
+struct Parts {
+    compares: Vec<Compare>,
+    then: Vec<Op>,
+    or_else: Vec<Op>,
 }
 
 /// How the operations of a txn are told.
@@ -31,72 +37,64 @@ enum Shape {
     Range { cmd: &'static str, shape: RangeShape },
     Del { prev_kv: bool },
     Txn(Branches),
+    Grant,
+    Revoke,
+    Advance,
 }
 
-/// What a txn is made of. What the store does not do yet is noted, and refused once all of the request was understood.
-type Noted = Option<&'static str>;
-
-fn take_txn(fields: &mut Fields, unsupported: &mut Noted) -> Result<(Txn, Branches), Problem> {
-    let mut compares = Vec::new();
-    for mut compare in fields.objects("when")? {
-        compares.extend(take_compare(&mut compare, unsupported)?);
+impl Parts {
+    fn take(fields: &mut Fields) -> Result<(Parts, Branches), Problem> {
+        let compares = fields.objects("when")?.iter_mut().map(take_compare).collect::<Result<_, _>>()?;
+        let (then, then_shapes) = take_ops(fields, "then")?;
+        let (or_else, else_shapes) = take_ops(fields, "else")?;
+        Ok((Parts { compares, then, or_else }, Branches { then: then_shapes, or_else: else_shapes }))
     }
-    let (then_ops, then) = take_ops(fields, "then", unsupported)?;
-    let (else_ops, or_else) = take_ops(fields, "else", unsupported)?;
-    let txn = Txn::new().when(compares).then(then_ops).or_else(else_ops);
-    Ok((txn, Branches { then, or_else }))
-}
 
-fn take_ops(fields: &mut Fields, branch: &str, unsupported: &mut Noted) -> Result<(Vec<Op>, Vec<Shape>), Problem> {
-    let (mut ops, mut shapes) = (Vec::new(), Vec::new());
-    for mut op in fields.objects(branch)? {
-        if let Some((op, shape)) = take_op(&mut op, unsupported)? {
-            ops.push(op);
-            shapes.push(shape);
-        }
+    fn build(self, txn: Txn<stage::Start>) -> Txn {
+        txn.when(self.compares).then(self.then).or_else(self.or_else)
     }
-    Ok((ops, shapes))
 }
 
-fn take_op(fields: &mut Fields, unsupported: &mut Noted) -> Result<Option<(Op, Shape)>, Problem> {
+fn take_ops(fields: &mut Fields, branch: &str) -> Result<(Vec<Op>, Vec<Shape>), Problem> {
+    Ok(fields.objects(branch)?.iter_mut().map(take_op).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
+}
+
+fn take_op(fields: &mut Fields) -> Result<(Op, Shape), Problem> {
     let cmd = fields.text("cmd")?.ok_or_else(|| missing("cmd"))?;
     let taken = match &cmd[..] {
         "put" => {
             let put = PutFields::take(fields)?;
-            *unsupported = unsupported.or(put.unsupported());
-            Some((Put::with(put.key, put.value, put.options).into(), Shape::Put))
+            (Put::with(put.key, put.value, put.options).into(), Shape::Put)
         }
         "get" => {
             let (range, shape) = kv::take_get(fields)?;
-            Some((range.into(), Shape::Range { cmd: "get", shape }))
+            (range.into(), Shape::Range { cmd: "get", shape })
         }
         "range" => {
             let (range, shape) = kv::take_range(fields)?;
-            Some((range.into(), Shape::Range { cmd: "range", shape }))
+            (range.into(), Shape::Range { cmd: "range", shape })
         }
         "del" => {
             let (delete, prev_kv) = kv::take_del(fields)?;
-            Some((delete.into(), Shape::Del { prev_kv }))
+            (delete.into(), Shape::Del { prev_kv })
         }
         "txn" => {
-            let (txn, branches) = take_txn(fields, unsupported)?;
-            Some((txn.into(), Shape::Txn(branches)))
+            let (parts, branches) = Parts::take(fields)?;
+            (parts.build(Txn::new()).into(), Shape::Txn(branches))
         }
-        other => {
-            *unsupported = unsupported.or(Some(pending::take_op(other, fields)?));
-            None
-        }
+        "lease_grant" => (lease::take_grant(fields)?.into(), Shape::Grant),
+        "lease_revoke" => (Op::revoke(fields.need_lease("lease")?), Shape::Revoke),
+        "cursor_advance" => (cursor::take_advance(fields)?, Shape::Advance),
+        _ => return Err(Problem::invalid("unknown cmd in a txn")),
     };
     fields.finish()?;
     Ok(taken)
 }
 
-fn take_compare(fields: &mut Fields, unsupported: &mut Noted) -> Result<Option<Compare>, Problem> {
+fn take_compare(fields: &mut Fields) -> Result<Compare, Problem> {
     if let Some(mut token) = fields.object("held")? {
-        pending::Token::take(&mut token)?;
         fields.finish()?;
-        *unsupported = unsupported.or(Some(pending::HELD));
-        return Ok(None);
+        return Ok(Compare::held(take_token(&mut token)?));
     }
     let range = fields.target()?;
     let target = fields.word("target", TARGETS)?.ok_or_else(|| missing("target"))?;
@@ -115,7 +113,7 @@ fn take_compare(fields: &mut Fields, unsupported: &mut Noted) -> Result<Option<C
         Target::Lease => by_number(Compare::lease(range), is, fields.need_lease("lease")?.get()),
     };
     fields.finish()?;
-    Ok(Some(compare))
+    Ok(compare)
 }
 
 fn by_number(on: CompareOn<i64>, is: CompareResult, number: i64) -> Compare {
@@ -166,6 +164,11 @@ fn op_answer(response: &OpResponse, shape: &Shape, form: Bytes) -> Value {
             kv::del_answer(named("del"), response, *prev_kv, form)
         }
         (OpResponse::Txn(response), Shape::Txn(branches)) => txn_answer(named("txn"), response, branches, form),
+        (OpResponse::Grant(granted), _) => {
+            named("lease_grant").lease("lease", granted.id).millis("granted_ms", granted.ttl)
+        }
+        (OpResponse::Revoke(_), _) => named("lease_revoke"),
+        (OpResponse::Advance(advance), _) => named("cursor_advance").field("position", advance.position.get()),
         _ => unreachable!("the responses of a txn are those of its operations"),
     };
     Value::Object(answer.into_object())
