@@ -212,7 +212,7 @@ impl Command {
 
 /// Reads the command line. What clap has to say (help, version, usage errors) is said here.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Command), Exit> {
-    let args = help_as_flag(name_the_store(args.into_iter().collect()));
+    let args = help_as_flag(etcdctl::translate(name_the_store(args.into_iter().collect())));
     let grammar = help::lay_out(grammar(), first_word(&args).is_some());
     let parsed = grammar.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
@@ -257,7 +257,7 @@ fn help_as_flag(mut args: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// The first argument that is neither a flag nor the value of one.
-fn first_word(args: &[OsString]) -> Option<usize> {
+pub(super) fn first_word(args: &[OsString]) -> Option<usize> {
     let mut at = 1;
     while let Some(arg) = args.get(at) {
         let bytes = arg.as_encoded_bytes();

@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
     let ended = command.run(&context).and_then(|exit| context.out.finish().map(|()| exit));
     match ended {
         Ok(exit) => exit.code(),
-        Err(failure) => failure.report(context.global.write_out).code(),
+        Err(failure) => failure.report(&context.global).code(),
     }
 }
 

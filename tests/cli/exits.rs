@@ -62,11 +62,13 @@ fn four_for_a_store_that_is_open_elsewhere() {
     holder.lines(3);
     let pid = holder.pid();
     let locked = store.run(["get", "a"]);
-    assert_eq!(
-        locked.stderr,
-        format!("error: the store is open in process {pid} (etclite)\nhint: stop it, or use --wait\n")
-    );
-    assert_eq!(locked.fails(4), format!("error: the store is open in process {pid} (etclite)"));
+    let store_path = store.path();
+    let (line, hint) = locked.stderr.split_once('\n').unwrap();
+    let since =
+        line.strip_prefix(&format!("error: {} is open in process {pid} (etclite, since ", store_path.display()));
+    assert!(since.is_some_and(|since| since.len() == "10:04 UTC)".len()), "{line}");
+    assert_eq!(hint, "hint: stop it, or use --wait\n");
+    assert_eq!(locked.fails_with_code(), 4);
 
     let locked = store.run(["get", "a", "-w", "json"]);
     let object: Value = serde_json::from_str(&locked.stderr).unwrap();

@@ -145,7 +145,7 @@ fn b_073_every_line_of_json_parses_with_hex_and_without() {
 }
 
 #[test]
-fn ids_are_read_in_every_form() {
+fn ct_02_ids_are_read_in_every_form() {
     let (store, id) = granted("1000");
     let short = id.trim_start_matches('0');
     let decimal = i64::from_str_radix(&id, 16).unwrap().to_string();
@@ -153,6 +153,7 @@ fn ids_are_read_in_every_form() {
         assert!(store.out(["lease", "timetolive", form]).contains(" granted with "), "{form}");
     }
     assert!(store.out(["lease", "timetolive", "--decimal", &decimal]).contains(" granted with "));
+    assert!(store.out(["lease", "time", &id]).contains(" granted with "), "a subcommand cut short, as etcdctl has it");
     assert_eq!(store.run(["lease", "timetolive", "xyz"]).fails(2), "error: `xyz` is no lease id in hex");
     assert_eq!(store.run(["lease", "revoke", "7f", "--decimal"]).fails(2), "error: `7f` is no lease id in decimal");
     assert_eq!(store.out(["lease", "timetolive", "-7"]), "lease -000000000000007 already expired\n");

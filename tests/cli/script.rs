@@ -25,7 +25,7 @@ etcdctl --user root:secret del --prefix q1
 "#;
 
 #[test]
-fn the_tutorials_commands_run_under_an_alias() {
+fn ct_01_the_tutorials_commands_run_under_an_alias() {
     let store = Store::new();
     let script = format!("ENDPOINTS=127.0.0.1:2379,127.0.0.1:22379{TUTORIAL}");
     let expected = "OK\n1\nOK\nq1mi\ndsb3\ndsb3\nOK\ngranted with TTL(500s), remaining, attached keys([/nazha/])\n\
@@ -45,4 +45,24 @@ etclite get key1 -w json | jq -r '.kvs[0].value | @base64d'
 "#;
     let store = Store::new();
     assert_eq!(bash(script, &store.beside("")).out(), "value 1\nvalue 2\nvalue 3\nmissing: 3\nvalue 1\n");
+}
+
+#[test]
+fn flags_and_variables_of_etcdctl_are_understood() {
+    let script = r#"
+export ETCLITE_DB=app.etcl
+set -e
+etclite put a 1 && etclite put ab 2
+etclite get a --prefix=true --keys-only=true --limit 5 --limit=1
+etclite get a --prefix=false
+printf '\nget a --prefix=true --count-only=true\n\n\n' | etclite txn
+etclite compact 2
+ETCDCTL_WRITE_OUT=json etclite del none | jq -c .deleted
+ETCDCTL_WRITE_OUT=json etclite -w simple del none
+ETCDCTL_WRITE_OUT=json ETCLITE_WRITE_OUT=simple etclite del none -w simple
+ETCDCTL_HEX=true etclite get a
+"#;
+    let store = Store::new();
+    let expected = "OK\nOK\na\n\na\n1\nSUCCESS\n\n2\ncompacted revision 2\n0\n0\n0\n\\x61\n\\x31\n";
+    assert_eq!(bash(script, &store.beside("")).out(), expected);
 }

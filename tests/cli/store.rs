@@ -191,3 +191,14 @@ pub(crate) fn until_held(path: &Path, pid: u32) {
         }
     }
 }
+
+/// Waits until that process has a handler for SIGINT: until it has the store open and waits for something.
+pub(crate) fn until_listening(pid: u32) {
+    let caught = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(mask, 16).unwrap() & (1 << (libc::SIGINT - 1)) != 0
+    };
+    while !caught(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap()) {
+        std::thread::yield_now();
+    }
+}
