@@ -30,7 +30,7 @@ use crate::engine::verify::{CheckOptions, CheckReport};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{
-    Compare, Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, Token, Txn,
+    Compare, Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, Txn,
     TxnResponse, check_key,
 };
 use crate::options::{LogEvent, Options};
@@ -190,30 +190,6 @@ impl Db {
         let put = Put::with(key, value, options);
         put.check()?;
         Ok(put)
-    }
-
-    /// Puts `value` at `key` for a time: the key goes `ttl` after the put is published, unless it is put again. With a ttl
-    /// that starts anew; without, or with a lease, the old one is forgotten.
-    ///
-    /// The time is rounded up to whole milliseconds and to [`Options::min_ttl`], and survives a restart as that of a lease
-    /// does. The key is never early, and late by at most a sixteenth of the time and never more than a second: keys whose
-    /// deadlines are that close share a hidden lease, and may go in one revision. [`KeyValue::lease`] shows its id, of
-    /// which [`Lease::time_to_live`] tells; to everything else there is no such lease. etcd has no such call; there one
-    /// grants a lease for each key.
-    ///
-    /// ```
-    /// # let db = etclite::Db::in_memory()?;
-    /// use std::time::Duration;
-    /// db.put_with_ttl("cache/a", "1", Duration::from_secs(60))?;
-    /// let left = db.lease(db.get("cache/a")?.expect("just put").lease).time_to_live()?.expect("it runs").remaining;
-    /// assert!(left > Duration::from_secs(50) && left < Duration::from_secs(62));
-    /// # Ok::<(), etclite::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Db::put`]; [`Error::TooLarge`] above 9,000,000,000 s.
-    pub fn put_with_ttl(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Duration) -> Result<PutResponse> {
-        self.put_op(key.as_ref(), value.as_ref(), PutOptions::new().ttl(ttl))
     }
 
     /// The key's latest value, or `None`.
@@ -382,23 +358,6 @@ impl Db {
         Ok(self.engine().submit_txn(txn, None)?.0)
     }
 
-    /// Writes on behalf of the holder of a lock: the short form of [`DbTxn::fenced`] for single puts and deletes.
-    ///
-    /// ```
-    /// # let db = etclite::Db::in_memory()?;
-    /// use etclite::{PutOptions, Token};
-    /// let lease = db.grant(std::time::Duration::from_secs(10))?;
-    /// let revision = db.put_with("lock", "", PutOptions::new().lease(lease.id()))?.revision;
-    /// let token = Token::new("lock", revision, lease.id());
-    /// db.fenced(&token).put("counter", "1")?;
-    /// db.delete("lock")?;
-    /// assert!(matches!(db.fenced(&token).put("counter", "2"), Err(etclite::Error::SessionExpired)));
-    /// # Ok::<(), etclite::Error>(())
-    /// ```
-    pub fn fenced(&self, token: impl AsRef<Token>) -> Fenced {
-        Fenced::new(self, token.as_ref())
-    }
-
     fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
         let options = &self.engine().options;
         if !options.keys_only_lease {
@@ -455,6 +414,9 @@ impl Db {
     /// Drops history below `revision`, which itself stays readable; as etcd's `Compact`. Durable on return; space comes
     /// back lazily. As in etcd, zero is accepted once, on a store that was never compacted.
     ///
+    /// History that a live [`Cursor`] has not consumed is held back: it goes as the cursors advance, without being asked for
+    /// again. [`CompactResponse::compact_revision`] says how far it is by now.
+    ///
     /// Differs from etcd: all changes of `CompactionRequest.revision` itself are kept, so that a watch from there gets
     /// each of its events. Of a key that was deleted and put again in that revision etcd keeps one change.
     ///
@@ -473,7 +435,8 @@ impl Db {
     pub fn compact(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         match self.engine().submit(Kind::Compact { revision: revision.into() })? {
             Response::Done(current) => {
-                self.engine().lapse_in_time()?;
+                // The compaction is done; a failure here shows with the next write.
+                let _ = self.engine().lapse_in_time();
                 self.engine().kick_merge();
                 Ok(CompactResponse { revision: current, compact_revision: self.engine().compact_revision() })
             }
@@ -524,16 +487,6 @@ impl Db {
     /// As [`Db::grant`]; [`Error::LeaseExists`].
     pub fn grant_with_id(&self, id: impl Into<LeaseId>, ttl: Duration) -> Result<Lease> {
         self.grant_with(GrantOptions::new(ttl).id(id))
-    }
-
-    /// Grants a lease with an id or a lock delay.
-    ///
-    /// # Errors
-    /// As [`Db::grant`]; [`Error::LeaseExists`], also while a lease of that id has lapsed and its keys are still there;
-    /// [`Error::TooLarge`] for a lock delay above 60 s.
-    pub fn grant_with(&self, options: GrantOptions) -> Result<Lease> {
-        let (id, granted, _) = self.engine().grant(options)?;
-        Ok(Lease { db: self.clone(), id, granted: Some(granted) })
     }
 
     /// A handle on a lease by id, which need not exist: using it says so.
@@ -716,6 +669,6 @@ impl Db {
 pub struct CompactResponse {
     /// The store's revision.
     pub revision: Revision,
-    /// The compact revision in effect.
+    /// The compact revision in effect; below the one asked for while cursors hold it back.
     pub compact_revision: Revision,
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod code;
 
+use crate::io::is_out_of_descriptors;
 use crate::kv::Revision;
 use std::fmt;
 use std::io;
@@ -126,7 +127,7 @@ pub enum Error {
     },
     /// The call gave up waiting before its write was ordered; nothing was done.
     Timeout,
-    /// A bound was reached: quota, disk, watchers. Nothing was done; once there is room, the call works again.
+    /// A bound was reached: quota, disk, watchers, open files of the process. Nothing was done; once there is room, the call works again.
     Full {
         /// What is full.
         what: &'static str,
@@ -202,6 +203,11 @@ impl Error {
 
     pub(crate) fn corrupt(file: impl Into<PathBuf>, offset: u64, what: &'static str) -> Self {
         Error::Corrupt { file: file.into(), offset, what }
+    }
+
+    /// Whether the process, or the system, has no descriptor left.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if is_out_of_descriptors(source))
     }
 
     /// Whether the cause is a disk or quota without room.

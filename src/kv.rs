@@ -127,6 +127,13 @@ pub struct KeyValue {
     pub lease: LeaseId,
 }
 
+impl KeyValue {
+    /// Leaves out so many bytes at the beginning of the key, which has them: those of a namespace.
+    pub(crate) fn hide(&mut self, len: usize) {
+        self.key = self.key.slice(len..);
+    }
+}
+
 impl fmt::Debug for KeyValue {
     /// Lengths only: keys and values never reach a log through `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,8 +21,8 @@
 //! |---|---|
 //! | `db` | [`Db`]: every public verb, each a few lines |
 //! | `kv`, `op`, [`error`], `options` | the vocabulary: values, requests, errors, knobs |
-//! | `engine` | the write path, from order to reply; `engine/apply.rs` is the state machine, `engine/commit.rs` the group commit, `engine/recover.rs` the opening, `engine/history.rs` what watches read, `engine/reorganize.rs` flush and merge |
-//! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/merge.rs` is where deleted and compacted history disappears, `store/catalog.rs` names what is live |
+//! | `engine` | the write path, from order to reply; `engine/apply.rs` is the state machine, `engine/commit.rs` the group commit, `engine/recover.rs` the opening, `engine/history.rs` what watches read, `engine/operations.rs` writes that take effect once, `engine/cursors.rs` durable watch cursors, `engine/reorganize.rs` flush and merge |
+//! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/merge.rs` is where deleted and compacted history disappears, `store/catalog.rs` names what is live, `store/state_file.rs` holds what is remembered of operations |
 //! | `log` | what was ordered, made durable frame by frame; `log/record.rs` is the format, `log/scan.rs` tells a torn tail from lost data |
 //! | `watch`, `lease` | who is told of changes, and from where; when leases end, and why never early |
 //! | [`coordination`] | sessions, locks and elections, made of nothing but the verbs of [`Db`]; `db/keeper.rs` keeps their leases alive |

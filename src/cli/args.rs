@@ -19,6 +19,7 @@ use super::health::HealthCommand;
 use super::help;
 use super::kv::KvCommand;
 use super::lease::LeaseCommand;
+use super::lock::LockCommand;
 use super::txn::TxnArgs;
 use super::watch::WatchArgs;
 use crate::Durability;
@@ -167,8 +168,11 @@ pub(super) enum Command {
     Txn(TxnArgs),
     Watch(WatchArgs),
     /// Grant, renew and end leases
-    #[command(subcommand)]
+    // As etcdctl, a subcommand may be cut short: `lease time`.
+    #[command(subcommand, infer_subcommands = true)]
     Lease(LeaseCommand),
+    #[command(flatten)]
+    Lock(LockCommand),
     /// Print the version of etclite
     Version,
     #[command(flatten)]
@@ -191,6 +195,7 @@ impl Command {
             Command::Txn(args) => args.run(context),
             Command::Watch(args) => args.run(context),
             Command::Lease(command) => command.run(context),
+            Command::Lock(command) => command.run(context),
             Command::Version => {
                 context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
                 Ok(Exit::Done)
@@ -207,7 +212,7 @@ impl Command {
 
 /// Reads the command line. What clap has to say (help, version, usage errors) is said here.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Command), Exit> {
-    let args = help_as_flag(name_the_store(args.into_iter().collect()));
+    let args = help_as_flag(etcdctl::translate(name_the_store(args.into_iter().collect())));
     let grammar = help::lay_out(grammar(), first_word(&args).is_some());
     let parsed = grammar.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
@@ -252,7 +257,7 @@ fn help_as_flag(mut args: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// The first argument that is neither a flag nor the value of one.
-fn first_word(args: &[OsString]) -> Option<usize> {
+pub(super) fn first_word(args: &[OsString]) -> Option<usize> {
     let mut at = 1;
     while let Some(arg) = args.get(at) {
         let bytes = arg.as_encoded_bytes();

@@ -1,9 +1,72 @@
-//! Flags of etcdctl's that say how to reach a server. Scripts have them, so they are taken, and mean nothing here.
-//!
-//! Their ids have a prefix, as the ids of shared flags must differ from those of all commands' arguments.
+//! What scripts written for etcdctl have and we would not: flags that say how to reach a server, which are taken and
+//! mean nothing here; flags with a value, as in `--prefix=true`; and its variables.
+
+use std::ffi::OsString;
 
 use clap::{ArgAction, Args};
 
+use super::args::first_word;
+
+/// The words as we have them: what etcdctl's variables ask for comes first, so that a flag wins, and a flag that is said
+/// to be true or false is there or not. A command behind `--` or `lock NAME` has its words to itself.
+pub(super) fn translate(args: Vec<OsString>) -> Vec<OsString> {
+    let command = first_word(&args);
+    let mut words = args.into_iter().enumerate();
+    let mut translated: Vec<OsString> = words.next().map(|(_, program)| program).into_iter().collect();
+    for (variable, ours, flag) in VARIABLES {
+        if let Some(value) = std::env::var_os(variable).filter(|_| std::env::var_os(ours).is_none()) {
+            let mut word = OsString::from(flag);
+            word.push(value);
+            translated.extend(plain(word));
+        }
+    }
+    while let Some((at, word)) = words.next() {
+        let ends = word == "--" || (word == "lock" && Some(at) == command);
+        translated.extend(plain(word));
+        if ends {
+            break;
+        }
+    }
+    translated.extend(words.map(|(_, word)| word));
+    translated
+}
+
+/// A flag without its truth: nothing if it is false.
+pub(super) fn plain(word: OsString) -> Option<OsString> {
+    let text = word.to_str().and_then(|text| text.strip_prefix("--")).and_then(|text| text.split_once('='));
+    match text {
+        Some((name, "true" | "1")) if FLAGS.contains(&name) => Some(format!("--{name}").into()),
+        Some((name, "false" | "0")) if FLAGS.contains(&name) => None,
+        _ => Some(word),
+    }
+}
+
+/// etcdctl's variables that mean something here, ours that go before them, and the flags.
+const VARIABLES: [(&str, &str, &str); 2] =
+    [("ETCDCTL_WRITE_OUT", "ETCLITE_WRITE_OUT", "--write-out="), ("ETCDCTL_HEX", "ETCLITE_HEX", "--hex=")];
+
+/// etcdctl's flags that are there or not.
+const FLAGS: [&str; 17] = [
+    "count-only",
+    "debug",
+    "from-key",
+    "hex",
+    "ignore-lease",
+    "ignore-value",
+    "interactive",
+    "keys",
+    "keys-only",
+    "listen",
+    "once",
+    "physical",
+    "prefix",
+    "prev-kv",
+    "print-value-only",
+    "progress-notify",
+    "range",
+];
+
+// The ids have a prefix, as the ids of shared flags must differ from those of all commands' arguments.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ServerFlags {
     #[arg(id = "server_endpoints", long = "endpoints", global = true, hide = true)]
@@ -47,3 +110,23 @@ pub(super) const TAKES_A_VALUE: [&str; 10] = [
     "--user",
     "--password",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_may_say_that_it_is_true() {
+        let words = |args: &[&str]| translate(args.iter().map(OsString::from).collect());
+        assert_eq!(
+            words(&["etclite", "get", "--prefix=true", "--keys-only=false", "a"]),
+            ["etclite", "get", "--prefix", "a"]
+        );
+        assert_eq!(words(&["etclite", "get", "--limit=1", "--hex=no"]), ["etclite", "get", "--limit=1", "--hex=no"]);
+        assert_eq!(words(&["etclite", "get", "lock", "--prefix=1"]), ["etclite", "get", "lock", "--prefix"]);
+        let untouched = ["etclite", "put", "k", "--", "--prefix=true"];
+        assert_eq!(words(&untouched), untouched);
+        let untouched = ["etclite", "lock", "n", "grep", "--prefix=true"];
+        assert_eq!(words(&untouched), untouched);
+    }
+}

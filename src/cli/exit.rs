@@ -12,13 +12,14 @@
 //! | 130, 143 | ended by SIGINT, SIGTERM |
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::args::Format;
+use super::args::{Format, Global};
 use super::json::{self, Object};
-use crate::error::{Applied, Code, Error};
+use crate::error::{Applied, Code, Error, Holder};
 
 /// The ends that are not failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +69,16 @@ impl From<Error> for Failure {
 
 impl Failure {
     /// Tells of the failure on stderr, and gives the exit code.
-    pub(super) fn report(self, format: Format) -> Exit {
-        let machine = matches!(format, Format::Json | Format::Jsonl);
+    pub(super) fn report(self, global: &Global) -> Exit {
+        let machine = matches!(global.write_out, Format::Json | Format::Jsonl);
         match &self {
             Failure::ReaderGone => {}
             Failure::Store(error) if machine => tell(json::error_object(error)),
+            Failure::Store(Error::Locked { holder: Some(holder) }) if !machine => {
+                let store = global.db.as_deref().unwrap_or(Path::new("the store")).display();
+                tell(format_args!("error: {store} is open in {}", holder_line(holder)));
+                tell("hint: stop it, or use --wait");
+            }
             _ if machine => tell(self.object()),
             _ => {
                 tell(format_args!("error: {}", self.line()));
@@ -129,6 +135,13 @@ impl Failure {
 /// Writes a line to stderr. If nobody reads it, nobody is told; `eprintln!` would panic.
 pub(super) fn tell(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Who has the store open, and since when.
+fn holder_line(holder: &Holder) -> String {
+    let minutes = holder.since_unix / 60;
+    let (hour, minute) = (minutes / 60 % 24, minutes % 60);
+    format!("process {} ({}, since {hour:02}:{minute:02} UTC)", holder.pid, holder.program)
 }
 
 /// The exit code that stands for an error's code.

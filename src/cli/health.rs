@@ -426,7 +426,8 @@ pub(super) fn human_bytes(bytes: u64) -> String {
     match (unit, tenths) {
         (0, _) => format!("{bytes} B"),
         (_, 0..100) => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-        _ => format!("{} {}", (tenths + 5) / 10, UNITS[unit]),
+        // A half goes to the even digit, as Go prints it.
+        (_, tenths) => format!("{:.0} {}", tenths as f64 / 10.0, UNITS[unit]),
     }
 }
 
@@ -450,7 +451,8 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_etcdctl_writes_them() {
-        let sizes = [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (9_940, "9.9 kB"), (20_480, "20 kB")];
+        let sizes =
+            [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (9_940, "9.9 kB"), (20_480, "20 kB"), (21_500, "22 kB")];
         let sizes = sizes.into_iter().chain([(82_854_982, "83 MB"), (u64::MAX, "18 EB")]);
         sizes.for_each(|(bytes, text)| assert_eq!(human_bytes(bytes), text));
     }

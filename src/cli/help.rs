@@ -36,8 +36,8 @@ fn lay_out_command(command: Command) -> Command {
     lay_out_subcommands(command.after_help(after.join("\n\n")))
 }
 
-/// `--help` is as short as `-h`.
+/// `--help` is as short as `-h`. And of a flag that is given twice the last one counts, as with etcdctl.
 fn short(command: Command) -> Command {
     let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).help("Print help");
-    command.disable_help_flag(true).arg(help)
+    command.disable_help_flag(true).arg(help).args_override_self(true)
 }

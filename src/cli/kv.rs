@@ -32,6 +32,7 @@ pub(super) enum KvCommand {
     /// Prints how many. END is not part of the range; in place of an END of one zero byte there is --from-key.
     Del(DelArgs),
     /// Drop history below a revision
+    #[command(alias = "compact")]
     Compaction(CompactionArgs),
     /// Put a value at a key only if the key does not exist
     Create(CreateArgs),

@@ -37,6 +37,7 @@ mod json;
 mod kv;
 mod lease;
 mod load;
+mod lock;
 mod out;
 mod print;
 mod progress;
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
     let ended = command.run(&context).and_then(|exit| context.out.finish().map(|()| exit));
     match ended {
         Ok(exit) => exit.code(),
-        Err(failure) => failure.report(context.global.write_out).code(),
+        Err(failure) => failure.report(&context.global).code(),
     }
 }
 

@@ -20,6 +20,7 @@ use clap::{Args, Parser};
 
 use super::Outcome;
 use super::context::{Context, Create};
+use super::etcdctl::plain;
 use super::exit::Failure;
 use super::kv::{DelArgs, GetArgs, PutArgs};
 use super::print::{Asked, Printer};
@@ -164,7 +165,7 @@ fn numbers(on: CompareOn<i64>, result: CompareResult, number: i64) -> Compare {
 
 /// The commands that a txn may hold, with the flags that they have outside.
 #[derive(Debug, Parser)]
-#[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true)]
+#[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true, args_override_self = true)]
 enum Request {
     Put(PutArgs),
     Get(GetArgs),
@@ -198,6 +199,7 @@ pub(super) fn words(mut line: &[u8]) -> Option<Vec<OsString>> {
     let mut words = Vec::new();
     loop {
         line = line.trim_ascii_start();
+        let quoted = matches!(line.first(), Some(b'"' | b'\''));
         let (word, rest) = match line.first() {
             None => return Some(words),
             Some(b'"') => unquote(line)?,
@@ -210,7 +212,8 @@ pub(super) fn words(mut line: &[u8]) -> Option<Vec<OsString>> {
                 (line[..end].to_vec(), &line[end..])
             }
         };
-        words.push(os_string(word));
+        let word = os_string(word);
+        words.extend(if quoted { Some(word) } else { plain(word) });
         line = rest;
     }
 }

@@ -191,7 +191,7 @@ struct Running<'c> {
 
 /// `watch ..`, as on the command line.
 #[derive(Debug, Parser)]
-#[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true)]
+#[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true, args_override_self = true)]
 enum Line {
     Watch(WatchArgs),
     Progress,
@@ -272,7 +272,7 @@ impl Interactive<'_> {
             Some(Line::Watch(args)) => match args.range() {
                 Ok(range) => self.start(args, range),
                 Err(failure) => {
-                    failure.report(self.context.global.write_out);
+                    failure.report(&self.context.global);
                     Ok(None)
                 }
             },

@@ -24,6 +24,8 @@
 //! | `mutex.rs`, `election.rs` | one owner at a time; with a value, a leader |
 //! | `rw_lock.rs`, `barrier.rs`, `queue.rs` | etcd's recipes, with `keys.rs` for their names |
 //! | `stm.rs` | functions that read and write keys as if they were alone |
+//! | `follow.rs` | a prefix as a map that follows the store; `config.rs` and `registry.rs` are what it is for |
+//! | `namespace.rs`, `mirror.rs` | a part of a store as if it were all of it; and as a part of another |
 //!
 //! **Nobody polls.** A waiter has a watch on the key before its own and one on its own, and parks; it wakes for these
 //! two, for the end of its session, for its caller's cancellation or time-out, and when the store closes.
@@ -32,22 +34,33 @@
 //! Differs from etcd: there it learns that when its turn comes; 3.4 even takes the lock then.
 
 mod barrier;
+mod config;
 mod election;
+mod endpoint;
+mod follow;
 mod keys;
 mod line;
+mod mirror;
 mod mutex;
+mod namespace;
 mod queue;
+mod registry;
 mod rw_lock;
 mod session;
 mod stm;
 mod wait;
 
 pub use barrier::{Barrier, DoubleBarrier, InsideBarrier};
+pub use config::{ConfigEntries, ConfigWatch};
 pub use election::{Election, LeaderObserver, Leadership};
+pub use endpoint::Endpoint;
 pub use keys::NewKey;
 pub(crate) use line::Lines;
+pub use mirror::Mirror;
 pub use mutex::{LockGuard, Mutex};
+pub use namespace::Namespace;
 pub use queue::{PriorityQueue, Queue};
+pub use registry::{EndpointUpdate, EndpointWatch, Registration, Registry};
 pub use rw_lock::RwLock;
 pub use session::{SESSION_TTL_DEFAULT, Session, SessionDone, SessionOptions};
 pub use stm::{Isolation, Stm, StmBuilder, StmResponse};

@@ -119,19 +119,27 @@ impl<'a> Waiter<'a> {
     /// Waits until one of these watches has something, which is not returned: look at the store. Drop the watches
     /// before, so that a line is up to date.
     pub(super) fn wait(&self, watches: &mut [Watch]) -> Result<Waited> {
+        let first = |context: &mut Context<'_>| {
+            let mut ready = watches.iter_mut().map(|watch| watch.poll(context)).filter(Poll::is_ready);
+            ready.next().unwrap_or(Poll::Pending)
+        };
+        match self.wait_for(first)? {
+            None => Ok(Waited::TimedOut),
+            // A compaction was faster than the waiter, who looks anyway.
+            Some(Some(Ok(_) | Err(Error::Compacted { .. }))) => Ok(Waited::Come),
+            Some(Some(Err(error))) => Err(error),
+            // A store that is opened read-only never changes.
+            Some(None) => Err(Error::ReadOnly),
+        }
+    }
+
+    /// Waits until there is something; `None` if the time was up before.
+    pub(super) fn wait_for<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<Option<T>> {
         let _lost = self.session.map(|session| session.lost().listen(&self.waker));
         let _canceled = self.cancel.map(|cancel| cancel.signal.listen(&self.waker));
         loop {
-            let mut context = Context::from_waker(&self.waker);
-            for watch in &mut *watches {
-                match watch.poll(&mut context) {
-                    Poll::Pending => {}
-                    // A compaction was faster than the waiter, who looks anyway.
-                    Poll::Ready(Some(Ok(_) | Err(Error::Compacted { .. }))) => return Ok(Waited::Come),
-                    Poll::Ready(Some(Err(error))) => return Err(error),
-                    // A store that is opened read-only never changes.
-                    Poll::Ready(None) => return Err(Error::ReadOnly),
-                }
+            if let Poll::Ready(found) = poll(&mut Context::from_waker(&self.waker)) {
+                return Ok(Some(found));
             }
             if self.cancel.is_some_and(Cancel::is_canceled) {
                 return Err(Error::WaitCanceled);
@@ -141,7 +149,7 @@ impl<'a> Waiter<'a> {
             }
             let left = self.until.map(|until| until.saturating_sub(self.db.mono_time()));
             if left == Some(Duration::ZERO) || !self.parker.park(left) {
-                return Ok(Waited::TimedOut);
+                return Ok(None);
             }
             // A figure, which orders nothing.
             self.db.lines().wakes.fetch_add(1, Ordering::Relaxed);

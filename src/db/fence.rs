@@ -7,6 +7,25 @@ use crate::error::Result;
 use crate::kv::KeyRange;
 use crate::op::{Delete, DeleteResponse, Op, OpResponse, Put, PutOptions, PutResponse, Token, Txn};
 
+impl Db {
+    /// Writes on behalf of the holder of a lock: the short form of [`DbTxn::fenced`](crate::DbTxn::fenced) for single puts and deletes.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use etclite::{PutOptions, Token};
+    /// let lease = db.grant(std::time::Duration::from_secs(10))?;
+    /// let revision = db.put_with("lock", "", PutOptions::new().lease(lease.id()))?.revision;
+    /// let token = Token::new("lock", revision, lease.id());
+    /// db.fenced(&token).put("counter", "1")?;
+    /// db.delete("lock")?;
+    /// assert!(matches!(db.fenced(&token).put("counter", "2"), Err(etclite::Error::SessionExpired)));
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    pub fn fenced(&self, token: impl AsRef<Token>) -> Fenced {
+        Fenced::new(self, token.as_ref())
+    }
+}
+
 /// A store seen through fences: its puts and deletes take effect only while all of them hold. See [`Db::fenced`].
 #[derive(Clone, Debug)]
 pub struct Fenced {

@@ -1,4 +1,4 @@
-//! A handle on a lease.
+//! A handle on a lease, and puts for a time.
 
 use std::time::Duration;
 
@@ -9,6 +9,43 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::error::Result;
 use crate::kv::{LeaseId, Revision};
+use crate::op::{GrantOptions, PutOptions, PutResponse};
+
+impl Db {
+    /// Grants a lease with an id or a lock delay.
+    ///
+    /// # Errors
+    /// As [`Db::grant`]; [`Error::LeaseExists`], also while a lease of that id has lapsed and its keys are still there;
+    /// [`Error::TooLarge`] for a lock delay above 60 s.
+    pub fn grant_with(&self, options: GrantOptions) -> Result<Lease> {
+        let (id, granted, _) = self.engine().grant(options)?;
+        Ok(Lease { db: self.clone(), id, granted: Some(granted) })
+    }
+
+    /// Puts `value` at `key` for a time: the key goes `ttl` after the put is published, unless it is put again. With a ttl
+    /// that starts anew; without, or with a lease, the old one is forgotten.
+    ///
+    /// The time is rounded up to whole milliseconds and to [`Options::min_ttl`](crate::Options::min_ttl), and survives a restart as that of a lease
+    /// does. The key is never early, and late by at most a sixteenth of the time and never more than a second: keys whose
+    /// deadlines are that close share a hidden lease, and may go in one revision. [`KeyValue::lease`](crate::KeyValue::lease) shows its id, of
+    /// which [`Lease::time_to_live`] tells; to everything else there is no such lease. etcd has no such call; there one
+    /// grants a lease for each key.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use std::time::Duration;
+    /// db.put_with_ttl("cache/a", "1", Duration::from_secs(60))?;
+    /// let left = db.lease(db.get("cache/a")?.expect("just put").lease).time_to_live()?.expect("it runs").remaining;
+    /// assert!(left > Duration::from_secs(50) && left < Duration::from_secs(62));
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::put`]; [`Error::TooLarge`] above 9,000,000,000 s.
+    pub fn put_with_ttl(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Duration) -> Result<PutResponse> {
+        self.put_op(key.as_ref(), value.as_ref(), PutOptions::new().ttl(ttl))
+    }
+}
 
 /// A handle on a lease. Dropping it does nothing to the lease; until then it keeps the store open, as a clone of [`Db`]
 /// does.

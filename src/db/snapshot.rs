@@ -76,6 +76,8 @@ pub struct RangeIter {
     source: Keys,
     given: u64,
     more: bool,
+    /// How many bytes at the beginning of each key are not told.
+    hidden_len: usize,
 }
 
 enum Keys {
@@ -88,7 +90,7 @@ enum Keys {
 
 impl RangeIter {
     pub(super) fn new(engine: Arc<Engine>, view: View, range: Range) -> Result<Self> {
-        let mut iter = RangeIter { engine, view, range, source: Keys::Done, given: 0, more: false };
+        let mut iter = RangeIter { engine, view, range, source: Keys::Done, given: 0, more: false, hidden_len: 0 };
         if iter.range.count_only {
             return Ok(iter);
         }
@@ -100,6 +102,12 @@ impl RangeIter {
             iter.source = Keys::Sorted(response.kvs.into_iter());
         }
         Ok(iter)
+    }
+
+    /// Leaves out so many bytes at the beginning of each key, which all keys of the range have.
+    pub(crate) fn hide(mut self, len: usize) -> Self {
+        self.hidden_len = len;
+        self
     }
 
     /// The store's revision when the range was read.
@@ -154,7 +162,10 @@ impl Iterator for RangeIter {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.step() {
-            Ok(found) => found.map(Ok),
+            Ok(found) => found.map(|mut kv| {
+                kv.hide(self.hidden_len);
+                Ok(kv)
+            }),
             Err(error) => {
                 self.source = Keys::Done;
                 Some(Err(error))

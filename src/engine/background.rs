@@ -51,8 +51,8 @@ struct Jobs {
     stopping: bool,
     /// Threads that may still run, to be joined at close.
     threads: Vec<JoinHandle<()>>,
-    /// Why the last flush or merge failed; cleared by the next that succeeds.
-    error: Option<Error>,
+    /// Why each job failed when it was last tried; cleared once it succeeds. One job says nothing about another.
+    errors: [Option<Error>; JOBS.len()],
     /// How many found no room so far.
     failures: u64,
 }
@@ -67,9 +67,9 @@ impl Background {
         self.changed.notify_all();
     }
 
-    /// Why the last flush or merge failed.
+    /// Why a job failed that has not succeeded since; of several the first in order.
     pub(crate) fn error(&self) -> Option<Error> {
-        self.jobs.lock().error.clone()
+        self.jobs.lock().errors.iter().flatten().next().cloned()
     }
 
     /// Keeps the log from being prepared.
@@ -77,9 +77,9 @@ impl Background {
         self.preparing.lock()
     }
 
-    fn failed(&self, error: Error) {
+    fn failed(&self, job: Job, error: Error) {
         let mut jobs = self.jobs.lock();
-        jobs.error = Some(error);
+        jobs.errors[job as usize] = Some(error);
         jobs.failures += 1;
         self.changed.notify_all();
     }
@@ -90,8 +90,8 @@ impl Background {
         self.changed.notify_all();
     }
 
-    fn succeeded(&self) {
-        self.jobs.lock().error = None;
+    pub(crate) fn succeeded(&self, job: Job) {
+        self.jobs.lock().errors[job as usize] = None;
         self.changed.notify_all();
     }
 }
@@ -133,7 +133,7 @@ impl Engine {
             Err(error) => {
                 drop(jobs);
                 // Told by `health` alone: the commit mutex may be held.
-                self.background.failed(Error::io("start a thread", "", error));
+                self.background.failed(job, Error::io("start a thread", "", error));
                 self.background.end(&mut self.background.jobs.lock(), job);
             }
         }
@@ -186,11 +186,11 @@ impl Engine {
                 Ok(())
             }
         };
-        let Err(error) = result else { return };
+        let Err(error) = result else { return self.background.succeeded(job) };
         match error {
             Error::Poisoned | Error::Closed | Error::Indeterminate => {}
             error if error.is_no_space() => {
-                self.background.failed(error.clone());
+                self.background.failed(job, error.clone());
                 self.tell(LogEvent::Background(error));
             }
             // A run has its limits; what is there stays as it is.
@@ -224,9 +224,7 @@ impl Engine {
     }
 
     fn repeat(&self, one: impl Fn(&Engine) -> Result<bool>) -> Result<()> {
-        while !self.is_stopping() && one(self)? {
-            self.background.succeeded();
-        }
+        while !self.is_stopping() && one(self)? {}
         Ok(())
     }
 
@@ -270,7 +268,8 @@ impl Engine {
                 return Err(Error::Closed);
             }
             if jobs.failures != failures {
-                return Err(Error::Full { what: "disk", max: 0 });
+                let full = jobs.errors.iter().flatten().find(|error| matches!(error, Error::Full { .. }));
+                return Err(full.cloned().unwrap_or(Error::Full { what: "disk", max: 0 }));
             }
             // The commit mutex comes first in the lock order.
             let still = MutexGuard::unlocked(&mut jobs, stalled);
@@ -309,6 +308,7 @@ impl Engine {
     /// nobody knows what is on the disk.
     pub(crate) fn settle<T>(&self, result: Result<T>) -> Result<T> {
         match result {
+            Err(error @ Error::Full { .. }) => Err(error),
             Err(error) if error.is_no_space() => Err(Error::Full { what: "disk", max: 0 }),
             Err(error @ (Error::Io { .. } | Error::Corrupt { .. })) => {
                 self.set_poison(error.clone());
@@ -402,5 +402,25 @@ impl Drop for JobGuard<'_> {
         self.engine.set_poison(Error::Poisoned);
         let background = &self.engine.background;
         background.end(&mut background.jobs.lock(), self.job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A merge that succeeded cleared what was told of a flush that had failed.
+    #[test]
+    fn one_job_says_nothing_about_another() {
+        let background = Background::default();
+        let full = || Error::Full { what: "disk", max: 0 };
+        background.failed(Job::Flush, full());
+        background.succeeded(Job::Merge);
+        assert!(matches!(background.error(), Some(Error::Full { .. })));
+        background.failed(Job::Merge, full());
+        background.succeeded(Job::Flush);
+        assert!(background.error().is_some());
+        background.succeeded(Job::Merge);
+        assert!(background.error().is_none());
     }
 }

@@ -193,6 +193,10 @@ impl Pinned {
             .ok_or(Error::InvalidArgument(Invalid::Argument("bump_revision goes beyond the highest revision")))?;
         if options.mark_compacted || bump > 0 {
             self.compact_revision = Some(self.revision);
+            self.compact_ordered = self.compact_ordered.max(self.compact_revision);
+            // As if each had been over its budget: whoever reads on from there is told that history is gone.
+            let passed = self.cursors.values_mut().filter(|cursor| cursor.is_passed(self.revision));
+            passed.for_each(|cursor| cursor.lapsed = true);
         }
         Ok(())
     }
@@ -253,6 +257,8 @@ pub(crate) fn complete(disk: &Arc<dyn Disk>, mut contents: Contents) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::Db;
+    use crate::io::memory::MemoryDisk;
     use crate::options::Options;
     use std::sync::mpsc;
     use std::time::Duration;
@@ -278,5 +284,35 @@ mod tests {
         assert!(early.is_err(), "revision 2, and runs up to 3: {early:?}");
         engine.visible.store(3, Ordering::Release);
         assert!(matches!(taken.recv(), Ok(Ok(3))));
+    }
+
+    /// A copy that is compacted at its revision must not have cursors that hold a compaction below it.
+    #[test]
+    fn x_04_a_compacted_copy_lets_cursors_lapse() {
+        let db = Db::in_memory().expect("a store in memory opens");
+        for value in ["1", "2", "3"] {
+            db.put("a", value).expect("a put in memory");
+        }
+        for (name, at) in [("behind", 2u64), ("ahead", 4)] {
+            db.cursor(name, "a").at(at).create().expect("room for a cursor");
+        }
+        let copy_with = |options: &BackupOptions| {
+            let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+            db.engine().backup_to(&disk, options, &mut |_, _| {}).expect("a backup to memory");
+            Db::open_on(disk, db.engine().clock.clone(), Options::new()).expect("a backup opens")
+        };
+        let lapsed = |db: &Db| -> Vec<bool> {
+            db.cursors().expect("the store is open").iter().map(|cursor| cursor.lapsed).collect()
+        };
+        assert_eq!(lapsed(&copy_with(&BackupOptions::default())), [false, false]);
+        let marked = copy_with(&BackupOptions { mark_compacted: true, ..BackupOptions::default() });
+        assert_eq!((lapsed(&marked), marked.compact_revision().get()), (vec![false, true], 4));
+        let bumped = copy_with(&BackupOptions { bump_revision: 7, ..BackupOptions::default() });
+        assert_eq!((lapsed(&bumped), bumped.compact_revision().get()), (vec![true, true], 11));
+        let resumed = bumped.open_cursor("behind").and_then(|cursor| cursor.watch()?.start()?.next().transpose());
+        assert!(matches!(resumed, Err(Error::Compacted { .. })), "{resumed:?}");
+        bumped.put("a", "4").expect("a put in memory");
+        bumped.compact(12u64).expect("nothing holds it");
+        assert!(bumped.compact_revision() == 12 && bumped.check().expect("memory can be read").is_clean());
     }
 }

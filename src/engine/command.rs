@@ -29,6 +29,8 @@
 //! bytes; a new field means a new version byte, and a version that is not known is refused as written by a newer
 //! release. Golden bytes in the tests below hold the format still.
 
+mod lease;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,9 +41,10 @@ use crate::engine::leases::whole_millis;
 use crate::engine::operations::Operation;
 use crate::kv::{KeyRange, LeaseId, RangeEnd, Revision};
 use crate::op::{
-    Advance, Compare, CompareResult, CompareTarget, Delete, GrantOptions, Op, Put, PutOptions, Range, SortOrder,
-    SortTarget, Token, Txn,
+    Advance, Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
 };
+pub(crate) use lease::{Seen, Stamp};
+use lease::{begins_time, read_grant, read_lease, read_stamp, read_token, write_fences, write_grant, write_stamp};
 
 /// One step of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,15 +56,6 @@ pub(crate) struct Command {
     /// That it takes effect once, however often it is sent.
     pub(crate) operation: Option<Operation>,
     pub(crate) kind: Kind,
-}
-
-/// What `apply` may not ask for itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// From when leases of the command run: rounded up, so that a restart never ends one early.
-    pub(crate) stamp: Stamp,
-    /// Where the ids of the command's hidden leases begin.
-    pub(crate) draw: LeaseId,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,14 +97,6 @@ pub(crate) enum Cause {
     Owner,
     /// Its deadline passed, or its lock delay, as the orderer saw it when the lease was in this epoch.
     Expired { renewal_epoch: u64 },
-}
-
-/// When a remaining time was taken, on the clocks that can tell how much of it has passed at a later open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) boot_id: u128,
-    pub(crate) boot_ms: u64,
-    pub(crate) wall_ms: u64,
 }
 
 const VERSION: u8 = 1;
@@ -260,15 +246,6 @@ impl Kind {
     }
 }
 
-fn begins_time(txn: &Txn) -> bool {
-    txn.then.iter().chain(&txn.or_else).any(|op| match op {
-        Op::Grant(_) => true,
-        Op::Put(put) => put.options.ttl.is_some(),
-        Op::Txn(nested) => begins_time(nested),
-        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) => false,
-    })
-}
-
 fn put_bytes(put: &Put) -> usize {
     put.key.len().saturating_add(put.value.len())
 }
@@ -334,20 +311,6 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
         36 => Kind::Lapse { id: read_lease(reader)?, renewal_epoch: reader.varint()?, stamp: read_stamp(reader)? },
         _ => Kind::Cursor(CursorCommand::read(reader, tag)?),
     })
-}
-
-fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
-    out.put_u128(stamp.boot_id);
-    out.put_varint(stamp.boot_ms);
-    out.put_varint(stamp.wall_ms);
-}
-
-fn read_stamp(reader: &mut Reader<'_>) -> Option<Stamp> {
-    Some(Stamp { boot_id: reader.u128()?, boot_ms: reader.varint()?, wall_ms: reader.varint()? })
-}
-
-fn read_lease(reader: &mut Reader<'_>) -> Option<LeaseId> {
-    reader.varint_signed().map(LeaseId::new)
 }
 
 fn read_bool(reader: &mut Reader<'_>) -> Option<bool> {
@@ -465,32 +428,6 @@ fn read_query(reader: &mut Reader<'_>) -> Option<Range> {
         *field = Revision::new(reader.varint()?);
     }
     Some(query)
-}
-
-fn write_fences(out: &mut Vec<u8>, fences: &[Token]) {
-    out.put_varint(fences.len() as u64);
-    for token in fences {
-        out.put_bytes(&token.key);
-        out.put_varint(token.revision.get());
-        out.put_varint_signed(token.lease.get());
-    }
-}
-
-fn read_token(reader: &mut Reader<'_>) -> Option<Token> {
-    let key = read_owned(reader)?;
-    Some(Token { key, revision: Revision::new(reader.varint()?), lease: read_lease(reader)? })
-}
-
-fn write_grant(out: &mut Vec<u8>, grant: &GrantOptions) {
-    out.put_varint_signed(grant.id.get());
-    out.put_varint(whole_millis(grant.ttl));
-    out.put_varint(whole_millis(grant.lock_delay));
-}
-
-fn read_grant(reader: &mut Reader<'_>) -> Option<GrantOptions> {
-    let id = read_lease(reader)?;
-    let mut millis = || reader.varint().map(Duration::from_millis);
-    Some(GrantOptions { id, ttl: millis()?, lock_delay: millis()? })
 }
 
 fn write_txn(out: &mut Vec<u8>, txn: &Txn) {
@@ -618,6 +555,7 @@ mod tests {
     use super::*;
     use crate::engine::cursors::Definition;
     use crate::engine::operations::Limits;
+    use crate::op::{GrantOptions, Token};
 
     fn samples() -> Vec<Kind> {
         let nested = Txn::new().when([Compare::value("v").gt("x")]).then([Delete::new("a".."b").prev_kv()]);
@@ -701,6 +639,22 @@ mod tests {
         let mut bytes = Vec::new();
         Command { time_ms: 300, seen: None, operation: None, kind: put }.encode(&mut bytes);
         assert_eq!(bytes, b"\x01\x01\xac\x02\x01\x06\x03key\x05value");
+    }
+
+    #[test]
+    fn the_format_of_what_the_orderer_saw_and_of_fences_is_fixed() {
+        let stamp = Stamp { boot_id: 1, boot_ms: 2, wall_ms: 300 };
+        let seen = Some(Seen { stamp, draw: LeaseId::new(5) });
+        let mut bytes = Vec::new();
+        let put = Kind::Put(Put::new("key", "value").ttl(Duration::from_millis(9)));
+        Command { time_ms: 300, seen, operation: None, kind: put }.encode(&mut bytes);
+        let boot = b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let expected = [&b"\x01\x22"[..], boot, b"\x02\xac\x02\x0a\x01\xac\x02\x08\0\x09\x03key\x05value"];
+        assert_eq!(bytes, expected.concat());
+        bytes.clear();
+        let txn = Txn::new().fenced(Token::new("lock", 4, 7)).then([Op::revoke(7)]).finish();
+        Command { time_ms: 300, seen: None, operation: None, kind: Kind::Txn(txn) }.encode(&mut bytes);
+        assert_eq!(bytes, b"\x01\x20\xac\x02\x01\x04lock\x04\x0e\0\x01\x22\x0e\0");
     }
 
     #[test]

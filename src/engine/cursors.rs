@@ -96,7 +96,8 @@ impl Cursor {
         (!self.lapsed).then_some(self.position + 1)
     }
 
-    fn is_passed(&self, compacted: u64) -> bool {
+    /// Whether history that it has not consumed is gone.
+    pub(crate) fn is_passed(&self, compacted: u64) -> bool {
         self.position + 1 < compacted
     }
 }
@@ -105,6 +106,16 @@ impl Cursor {
 pub(crate) fn effective<'c>(ordered: Option<u64>, cursors: impl Iterator<Item = &'c Cursor>) -> Option<u64> {
     let hold = cursors.filter_map(Cursor::hold).min();
     ordered.map(|ordered| hold.map_or(ordered, |hold| ordered.min(hold)))
+}
+
+impl State {
+    /// Whether every cursor is within the history, and no live one was passed by compaction.
+    pub(crate) fn cursors_hold(&self) -> bool {
+        let is_sound = |cursor: &Cursor| {
+            cursor.position <= self.revision && (cursor.lapsed || !cursor.is_passed(self.compacted()))
+        };
+        self.cursors.values().all(is_sound) && self.compact_ordered >= self.compact_revision
+    }
 }
 
 /// The cursors as a command sees them, with what it has changed so far.

@@ -124,6 +124,9 @@ impl Engine {
             run_entries: sum(|info| info.entries),
             live_bytes: live_bytes(&version, self.compacted.load(Ordering::Acquire)),
             watches: self.hub.len() as u64,
+            epoch: self.meta.epoch,
+            cluster_id: self.meta.cluster_id,
+            member_id: self.meta.member_id,
             cursors: self.cursors.lock().len() as u64,
             ..Stats::default()
         };
@@ -133,11 +136,6 @@ impl Engine {
         }
         (stats.snapshots, stats.pinned_bytes) = self.pinned();
         if let Some(writer) = &self.writer {
-            (stats.cluster_id, stats.member_id) = {
-                let names = writer.names.lock();
-                (names.cluster_id, names.member_id)
-            };
-            stats.epoch = writer.names.lock().epoch;
             stats.log_segments = writer.log.segments().len() as u64;
             stats.logged_bytes = writer.log.written_bytes();
         }

@@ -108,6 +108,8 @@ pub(crate) struct Engine {
     weighed: AtomicU64,
     /// What writing needs; absent in a read-only store.
     writer: Option<Writer>,
+    /// The store's identity and epoch; its counters are those of the open, and the writer's go on from there.
+    meta: Meta,
     pub(crate) hub: Arc<Hub>,
     pub(crate) lessor: Lessor,
     /// The cursors as published; taken alone.

@@ -128,7 +128,7 @@ impl Opening {
         }
         let catalog = Catalog::create(&self.disk, &contents)?;
         let state = State::new(self.options.command_changes_max);
-        let engine = self.engine(state, Vec::new(), Some(Writer::new(log, catalog, meta)));
+        let engine = self.engine(meta.clone(), state, Vec::new(), Some(Writer::new(log, catalog, meta)));
         engine.serve()?;
         engine.start_background();
         Ok(engine)
@@ -174,11 +174,11 @@ impl Opening {
             scan.unproven(),
             scan.kept.clone(),
         )?;
-        let writer = Writer::new(log, catalog, meta);
+        let writer = Writer::new(log, catalog, meta.clone());
         writer.adopt_log(&contents)?;
         let runs = self.open_runs(&contents, self.options.tuning.use_map)?;
         let state = self.state(&contents)?;
-        let engine = self.engine(state, runs, Some(writer));
+        let engine = self.engine(meta, state, runs, Some(writer));
         engine.replay(&scan)?;
         engine.serve()?;
         engine.clean_up()?;
@@ -196,7 +196,7 @@ impl Opening {
     pub(crate) fn replayed(self, contents: &Contents, scan: &Scan) -> Result<Arc<Engine>> {
         let runs = self.open_runs(contents, false)?;
         let state = self.state(contents)?;
-        let engine = self.engine(state, runs, None);
+        let engine = self.engine(contents.meta.clone(), state, runs, None);
         engine.replay(scan)?;
         engine.serve()?;
         engine.hub.freeze();
@@ -292,7 +292,7 @@ impl Opening {
         self.disk.remove(IoSite::Cleanup, path).map_err(|error| Error::io("remove", path, error))
     }
 
-    fn engine(self, state: State, runs: Vec<Arc<Run>>, writer: Option<Writer>) -> Arc<Engine> {
+    fn engine(self, meta: Meta, state: State, runs: Vec<Arc<Run>>, writer: Option<Writer>) -> Arc<Engine> {
         let compacted = runs.iter().map(|run| run.info.compacted).max().unwrap_or(0);
         let version = Version { memtables: vec![Arc::new(Memtable::default())], runs, compacted };
         let (first_run, first_segment) = writer.as_ref().map_or((0, 0), Writer::next_names);
@@ -310,6 +310,7 @@ impl Opening {
                 synced: AtomicU64::new(state.revision),
                 weighed: AtomicU64::new(0),
                 writer,
+                meta,
                 hub: Hub::new(history, self.clock, state.revision, self.options.watches_max),
                 lessor: Lessor::default(),
                 cursors: Mutex::new(state.cursors.clone()),

@@ -61,7 +61,11 @@ impl Engine {
 
     /// Flushes the oldest closed memtable; false if there is none.
     pub(crate) fn flush_one(&self) -> Result<bool> {
-        self.settle(self.flush_oldest())
+        let flushed = self.settle(self.flush_oldest())?;
+        if flushed {
+            self.background.succeeded(Job::Flush);
+        }
+        Ok(flushed)
     }
 
     fn flush_oldest(&self) -> Result<bool> {
@@ -78,9 +82,9 @@ impl Engine {
         let version = self.version.load_full();
         let compacted = closed.compact_revision.unwrap_or(0);
         let retention = Retention { compact_revision: compacted, bottom: version.runs.is_empty() };
-        let info = flush(&self.disk, writer.store_id(), id, &closed.memtable, retention)?;
-        let run = self.open_run(info)?;
-        let state_file = self.flush_operations(writer, id, &closed.operations);
+        let info = out_of_files(flush(&self.disk, writer.store_id(), id, &closed.memtable, retention))?;
+        let run = self.open_made(info)?;
+        let state_file = out_of_files(self.flush_operations(writer, id, &closed.operations));
         if let (Err(_), Some(run)) = (&state_file, &run) {
             // It is written again, under another name.
             self.remove_run(run.info.id);
@@ -141,6 +145,16 @@ impl Engine {
         }
     }
 
+    /// Opens a run that was just made. Without a descriptor for it, it is given up: it is made again later.
+    fn open_made(&self, info: Option<RunInfo>) -> Result<Option<Arc<Run>>> {
+        let id = info.as_ref().map(|info| info.id);
+        let opened = out_of_files(self.open_run(info));
+        if let (Err(Error::Full { .. }), Some(id)) = (&opened, id) {
+            self.remove_run(id);
+        }
+        opened
+    }
+
     fn open_run(&self, info: Option<RunInfo>) -> Result<Option<Arc<Run>>> {
         let Some(info) = info else { return Ok(None) };
         let writer = self.writer()?;
@@ -155,7 +169,11 @@ impl Engine {
         if !all {
             self.note_compaction()?;
         }
-        self.settle(self.merge_newest(all))
+        let merged = self.settle(self.merge_newest(all))?;
+        if merged {
+            self.background.succeeded(Job::Merge);
+        }
+        Ok(merged)
     }
 
     /// Brings a compaction into the checkpoint, if it has made much of the runs garbage: merges go by what that says, and
@@ -190,11 +208,11 @@ impl Engine {
         let retention = Retention { compact_revision: compacted, bottom };
         let abort = || self.is_stopping() || self.poisoned.load(Ordering::Relaxed);
         let (id, merged) = (writer.next_run(), Merged::new(sources, false));
-        let info = match merge_into(&self.disk, writer.store_id(), id, merged, retention, &abort) {
+        let info = match out_of_files(merge_into(&self.disk, writer.store_id(), id, merged, retention, &abort)) {
             Err(Error::Canceled) => return Ok(false),
             other => other?,
         };
-        let run = self.open_run(info)?;
+        let run = self.open_made(info)?;
         self.replace_runs(writer, taken, run, compacted)?;
         Ok(true)
     }
@@ -248,6 +266,14 @@ impl Engine {
             count += 1;
         }
         count
+    }
+}
+
+/// Making a file that nothing names yet can be tried again if all that was missing is a descriptor, as on a full disk.
+fn out_of_files<T>(made: Result<T>) -> Result<T> {
+    match made {
+        Err(error) if error.is_out_of_descriptors() => Err(Error::Full { what: "table of open files", max: 0 }),
+        other => other,
     }
 }
 

@@ -122,6 +122,12 @@ impl Engine {
         let mut report = CheckReport::default();
         let (version, leases, revision, compacted) = {
             let core = self.core.lock();
+            if !core.state.cursors_hold() {
+                report.add("", "a live cursor was passed by compaction, or is ahead of the store");
+            }
+            if !core.state.operations.is_sound(core.state.index) {
+                report.add("", "remembered operations are out of order, or an id is there twice");
+            }
             let leases: BTreeSet<LeaseId> = core.state.leases.keys().copied().collect();
             (self.version.load_full(), leases, core.state.revision, core.state.compacted())
         };

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use super::clock::SystemClock;
-use super::mmap::{self, FileId, FileMap};
-use super::{Disk, DiskFile, DiskLock, IoSite, LockError, Map, OpenMode, lock, sys};
+use super::lock::{self, FileId};
+use super::mmap::FileMap;
+use super::{Disk, DiskFile, DiskLock, IoSite, LockError, Map, OpenMode, sys};
 use crate::error::{Error, Result};
 
 /// How a store's directory is opened.
@@ -58,8 +59,7 @@ pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn DiskFile>> {
     if let Err(fs::TryLockError::WouldBlock) = file.try_lock_shared() {
         return Err(Error::Locked { holder: None });
     }
-    let meta = file.metadata().map_err(failed)?;
-    Ok(Arc::new(FsFile { file, id: (meta.dev(), meta.ino()) }))
+    Ok(Arc::new(FsFile { file }))
 }
 
 /// A directory of real files.
@@ -132,7 +132,7 @@ impl Disk for FsDisk {
         if !meta.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Arc::new(FsFile { file, id: (meta.dev(), meta.ino()) }))
+        Ok(Arc::new(FsFile { file }))
     }
 
     fn create_dir(&self, _site: IoSite, path: &str) -> io::Result<()> {
@@ -189,7 +189,6 @@ impl Disk for FsDisk {
 #[derive(Debug)]
 struct FsFile {
     file: File,
-    id: FileId,
 }
 
 impl DiskFile for FsFile {
@@ -228,13 +227,9 @@ impl DiskFile for FsFile {
         }
         match usize::try_from(len) {
             Ok(0) => Ok(Some(Map::Shared(Arc::new([])))),
-            Ok(len) => Ok(Some(Map::Mapped(FileMap::new(&self.file, self.id, len)?))),
+            Ok(len) => Ok(Some(Map::Mapped(FileMap::new(&self.file, len)?))),
             Err(_) => Err(io::ErrorKind::FileTooLarge.into()),
         }
-    }
-
-    fn is_mapped(&self) -> bool {
-        mmap::is_mapped(self.id)
     }
 }
 

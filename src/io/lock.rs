@@ -15,9 +15,11 @@ use std::os::unix::fs::FileExt;
 
 use parking_lot::Mutex;
 
-use super::mmap::FileId;
 use super::{DiskLock, LockError, clock, sys};
 use crate::error::Holder;
+
+/// A directory's identity within the host: device and inode.
+pub(super) type FileId = (u64, u64);
 
 const LOCK_FILE: &CStr = c"LOCK";
 /// No program's name is longer; what else is in the file is not ours.

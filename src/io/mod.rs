@@ -14,6 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use sys::is_out_of_descriptors;
+
 use crate::error::Holder;
 
 mod clock;
@@ -173,10 +175,6 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// A read-only map of the whole file, if this disk has maps. Only for files that nobody writes any more.
     fn map(&self, _len: u64) -> io::Result<Option<Map>> {
         Ok(None)
-    }
-    /// Whether shortening this file would pull it from under a map, whoever in this process made it.
-    fn is_mapped(&self) -> bool {
-        false
     }
 }
 

@@ -50,6 +50,11 @@ pub(super) fn unlink_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }
 
+/// Whether a call failed because the process, or the system, has no descriptor left.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// The user on whose behalf files are opened.
 pub(super) fn effective_user() -> u32 {
     // SAFETY: geteuid takes nothing, touches nothing of ours and cannot fail.

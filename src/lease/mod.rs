@@ -289,9 +289,12 @@ impl Lessor {
         if inner.closed || inner.poisoned {
             return false;
         }
+        if inner.deadlines.iter().next().is_none() {
+            return false;
+        }
+        // What others are about to end may be spared, or lapse and be due again.
         let first = inner.deadlines.iter().find(|(_, id)| !inner.is_revoking(*id));
-        let Some((deadline, _)) = first else { return false };
-        let wait = deadline.saturating_sub(now()).min(bound);
+        let wait = first.map_or(bound, |(deadline, _)| deadline.saturating_sub(now()).min(bound));
         if !wait.is_zero() {
             self.changed.wait_for(&mut inner, wait);
         }
@@ -415,6 +418,21 @@ mod tests {
         assert!(!lessor.mark(id, grant));
         assert!(lessor.due(8 * S).is_empty());
         assert!(lessor.claim(id, 9 * S) && !lessor.claim(id, 9 * S));
+    }
+
+    /// A caller was about to end the only lease when the thread that ends leases looked for work: it found none and went,
+    /// and nobody ended the lease that was spared or had lapsed.
+    #[test]
+    fn who_ends_leases_waits_for_those_that_others_end() {
+        let lessor = Lessor::default();
+        let id = LeaseId::new(1);
+        lessor.start(id, terms(S), S);
+        assert!(lessor.claim(id, S));
+        assert!(lessor.wait_due(|| S, Duration::from_millis(1)));
+        lessor.spare(id);
+        assert_eq!(lessor.due(S), [id]);
+        lessor.end(id);
+        assert!(!lessor.wait_due(|| S, S));
     }
 
     #[test]

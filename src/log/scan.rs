@@ -136,8 +136,8 @@ pub(crate) fn belongs(disk: &Arc<dyn Disk>, store_id: u128, seq: u64, epoch: u64
 }
 
 /// Whether an `incoming` segment has been written to since it was adopted: then the catalog that still calls it incoming
-/// fell back. A copy says of none of its frames that they are synced but in the empty one that ends it; what comes
-/// behind that, or says so, was written later. A single frame does not tell.
+/// fell back. A copy says of none of its frames that they are synced but in the empty one that ends it, which is there
+/// even if nothing was copied; what comes behind that, or says so, was written later.
 pub(crate) fn adopted(disk: &Arc<dyn Disk>, store_id: u128, seq: u64) -> Result<bool> {
     let info = SegmentInfo { seq, state: SegmentState::Spare, base_term: 0, base_index: 0, sealed_len: 0 };
     let mut file = Reading::open(disk.as_ref(), store_id, info)?;

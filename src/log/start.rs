@@ -20,10 +20,13 @@ use crate::io::{Disk, IoSite};
 impl Log {
     /// Starts a log in the new segment `seq`, after the last entry `base` and with `first_frame` as its next frame.
     ///
-    /// The records of `records` become the first frames. An empty frame follows them, which carries the number of the
-    /// last of them as durable: so the log itself proves what was copied, and damage to it is never taken for a tear.
-    /// The segment may become longer than `options` say to hold them all. On return everything is durable, the
-    /// directory entry included. `older` are the segments that go before.
+    /// The records of `records` become the first frames. An empty frame follows them, the *anchor*, which carries the
+    /// number of the last of them as durable: so the log itself proves what was copied, and damage to it is never taken
+    /// for a tear. Without records the anchor stands alone: the first frame behind it then tells by its place that it is
+    /// no copy, whatever an older catalog says of the segment ([`adopted`](super::adopted)). Only the segment that a store
+    /// is made with has none: no catalog is older than it, and a frame in it would mean that it was written to. The
+    /// segment may become longer than `options` say to hold them all. On return everything is durable, the directory
+    /// entry included. `older` are the segments that go before.
     ///
     /// # Errors
     /// `Full` if the disk has no space, `Io`. The file is left behind, as one that does not count.
@@ -70,6 +73,9 @@ impl Log {
     }
 }
 
+/// The number of the segment that a store is made with.
+const FIRST_SEQ: u64 = 1;
+
 /// Where copying got to.
 struct Copied {
     next_frame: u64,
@@ -91,7 +97,8 @@ fn create(
     options: &LogOptions,
     copies: &mut [Frame],
 ) -> Result<(Segment, Copied)> {
-    let anchor = if copies.is_empty() { 0 } else { Frame::new().len() };
+    let anchored = !copies.is_empty() || header.seq > FIRST_SEQ;
+    let anchor = if anchored { Frame::new().len() } else { 0 };
     let bytes = copies.iter().map(Frame::len).sum::<usize>() + anchor;
     let tail = HEADER_BYTES + bytes as u64;
     let capacity = options.segment_bytes.max(tail + CLOSING_BYTES);
@@ -107,6 +114,9 @@ fn create(
     let mut copied = Copied { next_frame: header.first_frame, prev_crc: 0 };
     if copies.is_empty() {
         segment.file.write_header(IoSite::LogHeader, header)?;
+        if anchored {
+            append(&mut segment, &mut copied, &mut Frame::new(), header.first_frame - 1)?;
+        }
         segment.file.sync_fill(IoSite::LogFillSync)?;
     } else {
         segment.file.write_header(IoSite::RecoverWrite, header)?;

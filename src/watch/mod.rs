@@ -41,6 +41,8 @@ use crate::kv::{Event, KeyRange};
 mod channel;
 mod matcher;
 mod slot;
+#[cfg(feature = "futures")]
+mod stream;
 #[cfg(test)]
 mod tests;
 mod watcher;
@@ -94,6 +96,8 @@ pub(crate) struct WatchSpec {
     pub(crate) no_delete: bool,
     pub(crate) batch_bytes: usize,
     pub(crate) progress_every: Option<Duration>,
+    /// How many bytes at the beginning of each key are not told: those of a namespace, with which all of them begin.
+    pub(crate) hidden_len: usize,
 }
 
 impl WatchSpec {
@@ -108,6 +112,7 @@ impl WatchSpec {
             no_delete: false,
             batch_bytes,
             progress_every: None,
+            hidden_len: 0,
         }
     }
 }

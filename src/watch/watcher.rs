@@ -82,6 +82,12 @@ impl WatchBuilder {
         self
     }
 
+    /// Leaves out so many bytes at the beginning of each key, which all keys of the range have.
+    pub(crate) fn hide(mut self, len: usize) -> Self {
+        self.spec.hidden_len = len;
+        self
+    }
+
     /// Starts the watch. Does not wait.
     ///
     /// Differs from etcd: there a watch from below the compact revision is created and then cancelled.
@@ -244,6 +250,10 @@ impl Watch {
         }
         let mut events = page.events;
         events.retain(|event| !self.is_filtered(event.kind));
+        if self.spec.hidden_len > 0 {
+            let kvs = events.iter_mut().flat_map(|event| std::iter::once(&mut event.kv).chain(&mut event.prev));
+            kvs.for_each(|kv| kv.hide(self.spec.hidden_len));
+        }
         Ok(events.last().map(|last| last.kv.mod_revision).map(|revision| WatchBatch { revision, events }))
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use etclite::Db;
 use serde_json::Value;
 
-use super::store::{command, filled_and_closed, on, place};
+use super::program::{command, filled_and_closed, on, place};
 
 const QUICK: [&str; 7] = ["bench", "--seconds", "350ms", "--keys", "50", "--threads", "3"];
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use etclite::{Db, Delete, KeyRange, KeyValue, LeaseId, Op, Put, PutOptions};
 use serde_json::Value;
 
-use super::store::{
+use super::program::{
     Run, command, copy, damage, files, filled, filled_and_closed, on, on_with, place, run, run_cramped, run_file,
 };
 

@@ -1,7 +1,5 @@
 //! Commands of promises that the engine does not keep yet: read strictly, answered `UNSUPPORTED`, nothing done.
 
-use serde_json::json;
-
 use crate::driver::Driver;
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use etclite::Db;
 use serde_json::json;
 
-use super::store::{copy, damage, files, filled, filled_and_closed, on, on_with, place, run, run_file};
+use super::program::{copy, damage, files, filled, filled_and_closed, on, on_with, place, run, run_file};
 
 #[test]
 fn a_whole_store_is_clean() {
@@ -93,6 +93,8 @@ fn status_is_the_store_in_numbers() {
     }
     assert!(status["disk_bytes"].as_u64().unwrap() > status["live_bytes"].as_u64().unwrap());
     assert!(status["member_id"].as_u64().unwrap() != 0 && status["member_id"] == status["leader_id"]);
+    // A store that is only looked at was somebody, too.
+    assert_eq!(on(&store, "--readonly status -w json").json()["member_id"], status["member_id"]);
     let simple = on(&store, "status").done();
     assert!(simple.starts_with("revision: 10\ncompact_revision: 0\ndisk_bytes: "), "{simple}");
     assert!(on(&store, "status -w fields").done().starts_with("\"revision\" : 10\n"));

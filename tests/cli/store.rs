@@ -1,154 +1,204 @@
-//! Runs of the program on a store, for the commands about stores as a whole.
+//! A store in a directory of its own, and the program run on it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
-use etclite::{Db, PutOptions};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// What a run of the program came to.
+/// The program under test.
+pub(crate) const ETCLITE: &str = env!("CARGO_BIN_EXE_etclite");
+
+/// A directory with room for a store.
+pub(crate) struct Store {
+    dir: tempfile::TempDir,
+}
+
+impl Store {
+    pub(crate) fn new() -> Store {
+        Store { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// With each of these keys put, in order.
+    pub(crate) fn with(pairs: &[(&str, &str)]) -> Store {
+        let store = Store::new();
+        pairs.iter().for_each(|(key, value)| assert_eq!(store.out(["put", key, value]), "OK\n"));
+        store
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("app.etcl")
+    }
+
+    /// A place beside the store.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(ETCLITE);
+        command.env("ETCLITE_DB", self.path()).args(args);
+        command
+    }
+
+    /// Runs it with an empty standard input.
+    pub(crate) fn run(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        Ran::of(self.command(args).stdin(Stdio::null()))
+    }
+
+    pub(crate) fn run_with(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>, stdin: &[u8]) -> Ran {
+        let mut command = self.command(args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        let stdin = stdin.to_vec();
+        // Beside the reading, so that neither waits for the other. Who does not read to the end may go.
+        let writer = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
+        let ran = Ran::end(child);
+        writer.join().unwrap();
+        ran
+    }
+
+    /// What a command prints that must succeed and say nothing else.
+    pub(crate) fn out(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        self.run(args).out()
+    }
+
+    /// The one JSON value that a command prints.
+    pub(crate) fn json(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Value {
+        serde_json::from_str(&self.out(args)).unwrap()
+    }
+
+    /// Starts a command that waits.
+    pub(crate) fn start(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Running {
+        Running::of(&mut self.command(args))
+    }
+}
+
+/// How a command ended.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct Ran {
+    /// The exit code; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
-impl Run {
-    fn of(output: Output) -> Run {
-        let text = |bytes| String::from_utf8(bytes).expect("these commands print text");
-        Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+impl Ran {
+    pub(crate) fn of(command: &mut Command) -> Ran {
+        let output = command.output().unwrap();
+        Ran { code: output.status.code(), stdout: output.stdout, stderr: String::from_utf8(output.stderr).unwrap() }
     }
 
-    /// What it printed, if it ended well and said nothing else.
+    fn end(child: Child) -> Ran {
+        let output = child.wait_with_output().unwrap();
+        Ran { code: output.status.code(), stdout: output.stdout, stderr: String::from_utf8(output.stderr).unwrap() }
+    }
+
     #[track_caller]
-    pub(crate) fn done(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
-        self.out
+    pub(crate) fn out(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout.escape_ascii());
+        String::from_utf8(self.stdout).unwrap()
     }
 
-    /// What it printed, as JSON.
+    /// The error line of a command that must end with this code and print nothing.
     #[track_caller]
-    pub(crate) fn json(self) -> Value {
-        serde_json::from_str(&self.done()).unwrap()
-    }
-
-    /// The error that it told of, if it ended so, and printed nothing.
-    #[track_caller]
-    pub(crate) fn failed(self, code: i32) -> String {
-        assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{}", self.err);
-        assert!(self.err.starts_with("error: ") || self.err.starts_with('{'), "{}", self.err);
-        self.err
+    pub(crate) fn fails(self, code: i32) -> String {
+        assert_eq!((self.code, self.stdout.as_slice()), (Some(code), &b""[..]), "{}", self.stderr);
+        let error = self.stderr.lines().next().unwrap_or_default();
+        assert!(error.starts_with("error: ") || error.starts_with('{'), "{}", self.stderr);
+        error.to_owned()
     }
 }
 
-/// The program with these words, and nothing of ours in its environment.
-pub(crate) fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_etclite"));
-    command.args(args).env_remove("ETCLITE_DB").stdin(Stdio::null());
-    command
+/// A command that waits. Killed when dropped, so a test that fails leaves nothing behind.
+pub(crate) struct Running {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
 }
 
-/// Runs a command of a few words on `store`.
-pub(crate) fn on(store: &Path, words: &str) -> Run {
-    let words = words.split_whitespace().map(OsStr::new);
-    Run::of(command(std::iter::once(store.as_os_str()).chain(words)).output().unwrap())
-}
-
-/// The same, with something to read.
-pub(crate) fn on_with(store: &Path, words: &str, input: &[u8]) -> Run {
-    let words = words.split_whitespace().map(OsStr::new);
-    let mut command = command(std::iter::once(store.as_os_str()).chain(words));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // One that refuses early does not read to the end.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    Run::of(child.wait_with_output().unwrap())
-}
-
-/// Runs words that may hold paths.
-pub(crate) fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Run {
-    Run::of(command(args).output().unwrap())
-}
-
-/// As [`run`], with files limited to so many blocks of 512 bytes, as on a disk that is full.
-pub(crate) fn run_cramped(blocks: u32, args: &[&OsStr]) -> Run {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_etclite")]);
-    Run::of(shell.args(args).env_remove("ETCLITE_DB").stdin(Stdio::null()).output().unwrap())
-}
-
-/// A place for stores.
-pub(crate) fn place() -> (TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().join("app.etcl");
-    (dir, store)
-}
-
-/// A store with text, binary keys and values, history, a deleted key, leases with and without keys.
-pub(crate) fn filled(store: &Path) -> Db {
-    let db = Db::open(store).unwrap();
-    for id in [7, -2] {
-        db.grant_with_id(id, Duration::from_secs(3600)).unwrap();
+impl Running {
+    pub(crate) fn of(command: &mut Command) -> Running {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Running { child, stdout }
     }
-    db.put("colour", "red").unwrap();
-    db.put("colour", "bl\"u\ne\u{1f308}").unwrap();
-    db.put([0xff, 0, b'k'], [0xfe, 0xfd]).unwrap();
-    db.put_with("service/a", "", PutOptions::new().lease(-2)).unwrap();
-    db.put_with("service/b", [0x80; 100], PutOptions::new().lease(7)).unwrap();
-    db.put("gone", "1").unwrap();
-    db.delete("gone").unwrap();
-    db.put("gone", "2").unwrap();
-    db.delete("gone").unwrap();
-    db
-}
 
-/// As [`filled`], closed, with runs.
-pub(crate) fn filled_and_closed(store: &Path) {
-    filled(store).close().unwrap();
-}
-
-/// Every file of a directory with its bytes.
-pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.insert(path.clone(), fs::read(&path).unwrap());
-        }
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
-    found
+
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn hush(&mut self) {
+        self.child.stdin = None;
+    }
+
+    /// Its next line, without the end; empty at the end of its output.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    pub(crate) fn lines(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.line()).collect()
+    }
+
+    /// Sends a signal by name, such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits for its end: exit code, the rest of stdout, stderr.
+    pub(crate) fn end(mut self) -> Ran {
+        let (mut stdout, mut stderr) = (Vec::new(), String::new());
+        self.stdout.read_to_end(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Ran { code: self.child.wait().unwrap().code(), stdout, stderr }
+    }
 }
 
-/// A copy of a directory, file by file: of an open store, what a crash would leave.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a script under bash, with `etclite` in its path as in a user's.
+pub(crate) fn bash(script: &str, dir: &Path) -> Ran {
+    let bin = Path::new(ETCLITE).parent().unwrap();
+    let path = std::env::join_paths(
+        std::iter::once(bin.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    Ran::of(Command::new("bash").arg("-c").arg(script).current_dir(dir).env("PATH", path.unwrap()).stdin(Stdio::null()))
+}
+
+/// Waits until that process has the store open, as the store itself tells. It must have been told to `--wait`, for who
+/// looks has the store open for a moment.
+pub(crate) fn until_held(path: &Path, pid: u32) {
+    let held = format!("process {pid} ");
+    loop {
+        let look = Ran::of(Command::new(ETCLITE).arg("--db").arg(path).args(["revision"]));
+        if look.code == Some(4) && look.stderr.contains(&held) {
+            return;
         }
     }
 }
 
-/// The one run of a store.
-pub(crate) fn run_file(store: &Path) -> PathBuf {
-    fs::read_dir(store.join("run")).unwrap().next().unwrap().unwrap().path()
-}
-
-/// Changes one byte of a file.
-pub(crate) fn damage(file: &Path, at: usize) {
-    let mut bytes = fs::read(file).unwrap();
-    bytes[at] ^= 1;
-    fs::write(file, bytes).unwrap();
+/// Waits until that process has a handler for SIGINT: until it has the store open and waits for something.
+pub(crate) fn until_listening(pid: u32) {
+    let caught = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(mask, 16).unwrap() & (1 << (libc::SIGINT - 1)) != 0
+    };
+    while !caught(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap()) {
+        std::thread::yield_now();
+    }
 }

@@ -162,8 +162,12 @@ fn replay(file: &str, row: &str) {
     assert!(!steps.is_empty(), "{row} asks something");
     let options = Options::new().min_ttl(Duration::from_secs(2)).txn_ops_max(128);
     on_each_setup_with(options, |store| {
-        let mut replay = Replay { db: &*store, watches: HashMap::new() };
-        for step in &steps {
+        let mut replay = Replay { db: store, watches: HashMap::new() };
+        for (index, step) in steps.iter().enumerate() {
+            // Some answers are to come from where state rests; a watch would end with the store.
+            if index % 3 == 2 && replay.watches.is_empty() {
+                replay.db.settle();
+            }
             replay.check(step);
         }
     });
@@ -180,7 +184,7 @@ fn lines(file: &str) -> Vec<Value> {
 
 /// One run of a scenario.
 struct Replay<'a> {
-    db: &'a Store,
+    db: &'a mut Store,
     watches: HashMap<String, Watching>,
 }
 

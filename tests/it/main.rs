@@ -7,18 +7,26 @@
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
 mod co_election;
+mod co_many_waiters;
 mod co_mutex;
 mod co_recipes;
 mod co_session;
 mod co_stm;
 mod compaction;
 mod concurrency;
+mod cursor;
+mod cursor_kill;
+mod cw_mirror;
+mod cw_namespace;
+mod cw_services;
 mod embedding;
 mod errors;
 mod etcd_rows;
 mod fence;
 mod files;
 mod gate;
+mod guarded;
+mod held_syncs;
 mod histories;
 mod in_memory;
 mod iteration;

@@ -145,7 +145,7 @@ const CURSORS: [&str; 3] = ["one", "two", "three"];
 const NESTING_MAX: u32 = 3;
 
 fn operation(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
-    if profile.cursors && draws.chance(8) {
+    if profile.cursors && draws.chance(12) {
         return cursor(draws, profile, model);
     }
     let op = plain(draws, profile, model);
@@ -161,10 +161,15 @@ fn cursor(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
             let at = if draws.chance(50) { None } else { Some(revision(draws, model)) };
             Op::CreateCursor { name, span, no_delete: draws.chance(10), at }
         }
-        4..6 => Op::ResetCursor { name, to: revision(draws, model) },
-        6..7 => Op::DropCursor(name),
-        7..9 if profile.watchers => Op::WatchCursor { slot: slot(draws), name },
-        _ => Op::Txn(TxnOp { then: vec![advance(draws, model)], ..TxnOp::default() }),
+        4 => Op::ResetCursor { name, to: revision(draws, model) },
+        5 => Op::DropCursor(name),
+        6 if profile.watchers => Op::WatchCursor { slot: slot(draws), name },
+        _ => {
+            // As a consumer does, together with what it writes.
+            let write = draws.chance(70).then(|| TxnItem::Put(put(draws, model)));
+            let then = write.into_iter().chain([advance(draws, model)]).collect();
+            Op::Txn(TxnOp { then, ..TxnOp::default() })
+        }
     }
 }
 

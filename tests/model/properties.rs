@@ -6,7 +6,7 @@
 use super::generate::{Profile, sequence};
 use super::reference::{Answer, Event, Failure, Kv, Model, Op, TxnAnswer, WatchOp};
 use super::shorthand::{all, one, range, watch};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Enough to meet every rule many times; a run takes about a second.
 const SEQUENCES: u64 = 400;
@@ -233,11 +233,13 @@ impl Reader {
 fn i21_i26_watchers_get_everything_up_to_their_progress_or_learn_of_the_compaction() {
     for seed in 1..=SEQUENCES {
         let mut open: BTreeMap<u8, Reader> = BTreeMap::new();
+        let mut of_cursors = BTreeSet::new();
         let mut model = Model::new();
         for op in sequence(seed, LENGTH, &Profile::ALL) {
             match (&op, model.apply(&op)) {
                 (Op::Watch { slot, watch }, Ok(_)) => {
                     let from = if watch.from == 0 { model.revision() + 1 } else { watch.from };
+                    of_cursors.remove(slot);
                     open.insert(*slot, Reader { watch: watch.clone(), from, got: Vec::new() });
                 }
                 (Op::Drain(slot), Ok(Answer::Batches(batches))) if open.contains_key(slot) => {
@@ -247,10 +249,17 @@ fn i21_i26_watchers_get_everything_up_to_their_progress_or_learn_of_the_compacti
                 }
                 (Op::Drain(slot), Err(failure)) => {
                     assert_eq!(failure, Failure::Compacted(model.compact_revision()), "seed {seed}");
-                    assert!(open.remove(slot).is_some(), "seed {seed}: the end is told once");
+                    let ended = open.remove(slot).is_some() || of_cursors.remove(slot);
+                    assert!(ended, "seed {seed}: the end is told once");
                 }
-                (Op::WatchCursor { slot, .. }, Ok(_)) => drop(open.remove(slot)),
-                (Op::Reopen { .. }, _) => open.clear(),
+                (Op::WatchCursor { slot, .. }, Ok(_)) => {
+                    open.remove(slot);
+                    of_cursors.insert(*slot);
+                }
+                (Op::Reopen { .. }, _) => {
+                    open.clear();
+                    of_cursors.clear();
+                }
                 _ => {}
             }
             for (slot, reader) in &open {

@@ -85,6 +85,19 @@ impl Form for Jsonl {
         line(text, &json!({ "progress": header.revision.get() }));
     }
 
+    fn locked(&self, text: &mut Vec<u8>, header: &Header, key: Option<&KeyValue>) {
+        let mut object = ok(header);
+        object.insert("acquired".into(), key.is_some().into());
+        if let Some(kv) = key {
+            let mut token = Object::new();
+            set_bytes(&mut token, "key", &kv.key, Bytes::Text);
+            token.insert("revision".into(), kv.create_revision.get().into());
+            token.insert("lease".into(), lease_text(kv.lease).into());
+            object.insert("token".into(), token.into());
+        }
+        line(text, &object.into());
+    }
+
     fn granted(&self, text: &mut Vec<u8>, header: &Header, id: LeaseId, ttl: Duration) {
         let mut object = ok(header);
         object.insert("lease".into(), lease_text(id).into());

@@ -62,6 +62,14 @@ pub(super) trait Form {
     fn revision(&self, text: &mut Vec<u8>, header: &Header, compact: Revision, synced: Revision);
     fn events(&self, text: &mut Vec<u8>, header: &Header, events: &[Event]);
     fn progress(&self, text: &mut Vec<u8>, header: &Header);
+    /// The key of a lock; `None` if somebody else has it.
+    fn locked(&self, text: &mut Vec<u8>, header: &Header, key: Option<&KeyValue>) {
+        let kvs: Vec<KeyValue> = key.cloned().into_iter().collect();
+        let count = Some(kvs.len() as u64);
+        // As etcdctl: the answer to a get of that key.
+        let answer = RangeResponse { revision: header.revision, kvs, more: false, count };
+        self.get(text, header, &answer, Asked::default());
+    }
     fn granted(&self, text: &mut Vec<u8>, header: &Header, id: LeaseId, ttl: Duration);
     fn revoked(&self, text: &mut Vec<u8>, header: &Header, id: LeaseId);
     fn kept_alive(&self, text: &mut Vec<u8>, header: &Header, id: LeaseId, ttl: Duration);

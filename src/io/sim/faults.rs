@@ -26,6 +26,8 @@ pub enum FaultKind {
     Enospc,
     /// No quota. As `Enospc`.
     Edquot,
+    /// No descriptor left. Opening and creating.
+    Emfile,
     /// Interrupted, nothing done. Reads and writes.
     Eintr,
     /// Half of the bytes are written.
@@ -63,6 +65,7 @@ impl FaultKind {
             FaultKind::Enospc | FaultKind::Edquot => {
                 matches!(call, Call::Write | Call::SetLen | Call::Sync | Call::SyncDir | Call::Name)
             }
+            FaultKind::Emfile => matches!(call, Call::Look | Call::Name),
             FaultKind::Eintr => matches!(call, Call::Read | Call::Write),
             FaultKind::ShortWrite | FaultKind::Misdirect => call == Call::Write,
             FaultKind::ShortRead | FaultKind::BitRot => call == Call::Read,
@@ -77,6 +80,7 @@ impl FaultKind {
             FaultKind::Enospc => Some(io::ErrorKind::StorageFull.into()),
             FaultKind::Edquot => Some(io::ErrorKind::QuotaExceeded.into()),
             FaultKind::Eintr => Some(io::ErrorKind::Interrupted.into()),
+            FaultKind::Emfile => Some(io::Error::from_raw_os_error(libc::EMFILE)),
             _ => None,
         }
     }

@@ -347,6 +347,16 @@ fn example() -> Contents {
     for id in [i64::MIN, -1, 0, 7, i64::MAX] {
         contents.leases.insert(id, lease(id));
     }
+    for id in 0..3 {
+        contents.state_files.insert(id, StateFileRow { first_index: id, last_index: 9, len: 300, crc: u32::MAX });
+    }
+    contents.operations = OperationsRow { first_index: 3, dropped_revision: 5, time_ms: 1 << 40 };
+    let ends = [RangeRow::Key, RangeRow::Unbounded, RangeRow::Before(b"z".to_vec())];
+    for (name, end) in [&b"a"[..], &[0xff; 255], b"a\0"].into_iter().zip(ends) {
+        let row =
+            CursorRow { start: b"k".to_vec(), end, no_delete: true, position: 7, max_lag: 9, ..CursorRow::default() };
+        contents.cursors.insert(name.to_vec(), row);
+    }
     contents
 }
 
@@ -390,6 +400,12 @@ fn some_edit(round: u64) -> Edit {
     edit.remove_segment((round + 5) % 9);
     edit.put_lease(round.cast_signed() % 50, lease(9));
     edit.remove_lease((round + 3).cast_signed() % 50);
+    edit.put_state_file(round % 7, StateFileRow { last_index: round, ..StateFileRow::default() });
+    edit.remove_state_file((round + 2) % 7);
+    edit.operations(OperationsRow { first_index: round, ..OperationsRow::default() });
+    let name = |number: u64| [b"cursor", &number.to_le_bytes()[..]].concat();
+    edit.put_cursor(&name(round % 30), CursorRow { position: round, ..CursorRow::default() });
+    edit.remove_cursor(&name((round + 3) % 30));
     edit
 }
 
