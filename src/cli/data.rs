@@ -33,9 +33,9 @@ pub(super) enum DataCommand {
     },
     /// Make the new store DST of the backup SRC, once that proves whole
     ///
-    /// The revision stays the backup's, unless it is bumped: programs that have seen later revisions of the lost store
-    /// must not meet them again with other contents. A bump beyond what was written since the backup also marks the store
-    /// as compacted there, so that watches which go on from before are told so.
+    /// The revision stays the backup's, unless it is bumped: programs that have seen later revisions of the lost store must
+    /// not meet them again with other contents, so bump by more than was written since the backup. A bump also marks the
+    /// store as compacted at its revision, and then watches that go on from before are told so.
     Restore {
         /// The backup
         src: PathBuf,
