@@ -137,13 +137,22 @@ impl Engine {
     /// A lease's time runs from publication, which comes a sync later than the stamp in its grant. If that took long, what
     /// is left is stored once more, so that a crash cannot end the lease early.
     fn note_late_grant(&self, id: LeaseId) -> Result<()> {
-        let stored = self.core.lock().state.leases.get(&id).filter(|lease| !lease.renewed).map(Lease::until);
-        let Some(until) = stored.map(|until| self.lease_time(&until)) else { return Ok(()) };
-        let now = self.stamp();
-        match self.lessor.time(id, self.lease_time(&now)) {
-            Some(time) if time.deadline > until => self.checkpoint_leases(now, &[(id, whole_millis(time.remaining))]),
-            _ => Ok(()),
-        }
+        let Some(late) = self.late_grant(id) else { return Ok(()) };
+        self.submit(late)?;
+        self.write_out_relaxed()
+    }
+
+    /// What is left of a lease, if that is more than what its grant says.
+    fn late_grant(&self, id: LeaseId) -> Option<Kind> {
+        let (renewal_epoch, until) = {
+            let core = self.core.lock();
+            let lease = core.state.leases.get(&id).filter(|lease| !lease.renewed)?;
+            (lease.renewal_epoch, lease.until())
+        };
+        let stamp = self.stamp();
+        let time = self.lessor.time(id, self.lease_time(&stamp))?;
+        let remaining_ms = whole_millis(time.remaining);
+        (time.deadline > self.lease_time(&until)).then_some(Kind::LateGrant { id, renewal_epoch, stamp, remaining_ms })
     }
 
     /// A random positive 63-bit id.
@@ -366,7 +375,7 @@ fn other_kind() -> Error {
 /// A time in whole milliseconds, rounded up (CH-03).
 pub(crate) fn whole_millis(time: Duration) -> u64 {
     let millis = millis(time);
-    if Duration::from_millis(millis) < time { millis + 1 } else { millis }
+    if Duration::from_millis(millis) < time { millis.saturating_add(1) } else { millis }
 }
 
 #[cfg(test)]

@@ -528,6 +528,7 @@ fn grows(command: &Command) -> bool {
         | Kind::Revoke { .. }
         | Kind::Lapse { .. }
         | Kind::LeaseCheckpoint { .. }
+        | Kind::LateGrant { .. }
         | Kind::Compact { .. }
         | Kind::Cursor(_) => false,
     }

@@ -42,6 +42,9 @@ use crate::store::state_file::{self, FILES_MAX, Remembered, state_path};
 /// What the answers in the window may take together; beyond, keys and values are left out of further ones.
 const RESULTS_BYTES_MAX: u64 = 16 << 20;
 
+/// What the counts alone may take in any case.
+const COUNTS_BYTES: u64 = 256;
+
 /// What a caller gives with a write so that it takes effect once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
@@ -229,11 +232,14 @@ impl Window {
         let room = RESULTS_BYTES_MAX.saturating_sub(self.result_bytes - leaving).min(limits.result_bytes);
         let whole = results::encode(stored, Keep::All);
         let mut kept = whole.clone();
+        let mut allowed = room;
         for keep in [Keep::Counts, Keep::Head] {
-            if kept.len() as u64 <= room {
+            if kept.len() as u64 <= allowed {
                 break;
             }
             kept = results::encode(stored, keep);
+            // Counts of a few operations are kept however full it is.
+            allowed = room.max(COUNTS_BYTES.min(limits.result_bytes));
         }
         record.truncated = kept.len() < whole.len();
         record.result = Bytes::from(kept);
