@@ -1,24 +1,32 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
+mod cursor;
 mod fence;
+pub(crate) mod keeper;
 mod lease;
 mod open;
+mod operation;
+pub(crate) mod signal;
 mod snapshot;
 mod txn;
+mod whole;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coordination::Lines;
+use crate::db::keeper::Keeper;
 use crate::engine::Engine;
 use crate::engine::apply::Response;
+use crate::engine::backup::BackupOptions;
 use crate::engine::command::Kind;
 use crate::engine::dump::DumpOptions;
 use crate::engine::fence::asks_for_leases;
 use crate::engine::inspect::{HashResponse, Health, Stats};
 use crate::engine::shape::{TxnLimits, check_txn};
 use crate::engine::snapshot::View;
-use crate::engine::verify::CheckReport;
+use crate::engine::verify::{CheckOptions, CheckReport};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{
@@ -26,10 +34,13 @@ use crate::op::{
     TxnResponse, check_key,
 };
 use crate::options::{LogEvent, Options};
+use crate::sabotage::{Bug, is_planted};
 use crate::watch::WatchBuilder;
 
+pub use cursor::{Cursor, CursorBuilder, CursorStatus};
 pub use fence::Fenced;
 pub use lease::{Lease, LeaseStatus};
+pub use operation::Operation;
 pub use snapshot::{RangeIter, Snapshot};
 pub use txn::DbTxn;
 use txn::is_read_only;
@@ -59,11 +70,27 @@ pub struct Db {
 #[derive(Debug)]
 struct Handle {
     engine: Arc<Engine>,
+    keeper: Arc<Keeper>,
+    lines: Lines,
+}
+
+impl Handle {
+    fn new(engine: Arc<Engine>) -> Self {
+        Handle { engine, keeper: Arc::default(), lines: Lines::default() }
+    }
+
+    fn close(&self) -> Result<()> {
+        self.engine.check_fork()?;
+        // The engine first: who is told that a session is lost then finds out why.
+        let closed = self.engine.close();
+        self.keeper.close();
+        closed
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Err(error) = self.engine.close() {
+        if let Err(error) = self.close() {
             self.engine.options.tell(&LogEvent::Close(error));
         }
     }
@@ -104,6 +131,16 @@ impl Db {
         &self.handle.engine
     }
 
+    /// What keeps leases alive.
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.handle.keeper
+    }
+
+    /// Who stands in line for what.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.handle.lines
+    }
+
     /// Puts `value` at `key`, without a lease. Durable on return as [`Options::durability`] says; one revision.
     ///
     /// ```
@@ -142,12 +179,17 @@ impl Db {
     }
 
     fn put_op(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<PutResponse> {
+        let put = self.checked_put(key, value, options)?;
+        Ok(self.engine().submit_put(put, None)?.0)
+    }
+
+    fn checked_put(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Put> {
         check_key(key)?;
         // Before anything is copied (RV-08).
         self.engine().check_request_bytes(key.len().saturating_add(value.len()))?;
         let put = Put::with(key, value, options);
         put.check()?;
-        self.engine().submit_put(put)
+        Ok(put)
     }
 
     /// The key's latest value, or `None`.
@@ -304,15 +346,25 @@ impl Db {
     /// As [`Db::put`]; [`Error::SessionExpired`] if a fence does not hold; [`Error::DuplicateKey`]; those of its reads;
     /// [`Error::LeaseExists`] and [`Error::LeaseNotFound`]. Any failure fails the whole txn.
     pub fn execute<S>(&self, txn: Txn<S>) -> Result<TxnResponse> {
-        let mut txn = txn.finish();
+        let txn = self.checked_txn(txn.finish())?;
+        // What asks for leases is decided among the writes, on the head; a store without writes has no head.
+        let reads = is_read_only(&txn) && (self.engine().options.read_only || !asks_for_leases(&txn));
+        if reads {
+            return self.engine().read_txn(&txn);
+        }
+        if is_planted(Bug::AdvanceApart) {
+            return self.engine().advance_apart(txn);
+        }
+        Ok(self.engine().submit_txn(txn, None)?.0)
+    }
+
+    fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
         let options = &self.engine().options;
         if !options.keys_only_lease {
             txn.blank_leases();
         }
         check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
-        // What asks for leases is decided among the writes, on the head; a store without writes has no head.
-        let reads = is_read_only(&txn) && (options.read_only || !asks_for_leases(&txn));
-        if reads { self.engine().read_txn(&txn) } else { self.engine().submit_txn(txn) }
+        Ok(txn)
     }
 
     /// Puts `value` at `key` if the key does not exist. `None` if it does.
@@ -380,6 +432,7 @@ impl Db {
     pub fn compact(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         match self.engine().submit(Kind::Compact { revision: revision.into() })? {
             Response::Done(current) => {
+                self.engine().lapse_in_time()?;
                 self.engine().kick_merge();
                 Ok(CompactResponse { revision: current, compact_revision: self.engine().compact_revision() })
             }
@@ -566,18 +619,16 @@ impl Db {
     /// [`Error::Io`] if the path exists or cannot be written; [`Error::Full`]; [`Error::Corrupt`] if the store cannot
     /// be read.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<Revision> {
-        self.engine().check_open()?;
-        self.engine().backup(path.as_ref())
+        self.backup_with(path, &BackupOptions::default(), &mut |_, _| {})
     }
 
-    /// Verifies every checksum and order, that leases and keys agree, and that the log goes on where the runs end; in a
-    /// store opened read-only the runs, leases and keys, as opening has read the log. Changes nothing.
+    /// Verifies every checksum and order, that leases and keys agree, that the log goes on where the runs end, and that
+    /// applying it again on a copy comes to the same state. Changes nothing.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Closed`]; what is damaged is in the report.
     pub fn check(&self) -> Result<CheckReport> {
-        self.engine().check_open()?;
-        self.engine().check()
+        self.check_with(&CheckOptions::default(), &mut |_, _| {})
     }
 
     /// Writes the store as JSON lines: one per live key, or per retained change with history; then the leases.
@@ -605,7 +656,7 @@ impl Db {
     /// # Errors
     /// [`Error::Io`], [`Error::Full`]: what was acknowledged is durable all the same, and the next open recovers it.
     pub fn close(&self) -> Result<()> {
-        self.engine().close()
+        self.handle.close()
     }
 }
 

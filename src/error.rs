@@ -1,10 +1,14 @@
 //! Every way a call can fail, grouped by what its caller does next.
 
+pub(crate) mod code;
+
 use crate::kv::Revision;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use code::Code;
 
 /// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,6 +38,8 @@ pub enum Invalid {
     LeaseProvided,
     /// A watch over a range whose end is at or below its start (etcd: "watcher range is empty").
     EmptyWatchRange,
+    /// The operation id was used for another request before.
+    OperationIdReused,
     /// An option or argument outside its documented bounds.
     Argument(&'static str),
 }
@@ -87,13 +93,30 @@ pub enum Error {
     LeaseNotFound,
     /// A lease of that id exists already; nothing was done.
     LeaseExists,
-    /// The lock behind a fence is lost, or the session that was to get it has ended; nothing was done. The token never
-    /// holds again: take the lock anew.
+    /// The session has ended, or the lock behind a fence is lost; nothing was done. A token that failed never holds
+    /// again: open a new session and take the lock anew. As etcd's "mutex: session is expired".
     SessionExpired,
+    /// There is no cursor of that name; nothing was done.
+    CursorNotFound,
     /// The store was closed; nothing was done.
     Closed,
     /// The watch was cancelled; it can be resumed by a new one.
     Canceled,
+    /// The lock was released through this guard already; nothing was done. As etcd's "mutex: lock has already been
+    /// released".
+    LockReleased,
+    /// The lead was lost or resigned; nothing was done. Campaign again, after a look at the session. As etcd's
+    /// "election: not leader".
+    NotLeaderOfElection,
+    /// The wait was cancelled by its caller: what it had put to stand in line is gone again.
+    WaitCanceled,
+
+    /// The cursor stands elsewhere: another consumer, or an earlier try of this one, has advanced it. Nothing was done; go
+    /// on from its position.
+    CursorMoved {
+        /// Where it stands.
+        position: Revision,
+    },
 
     // Wait, or go elsewhere.
     /// Another handle has the store open, in this process or another; wait for it, or open elsewhere.
@@ -112,7 +135,9 @@ pub enum Error {
     },
 
     // Read before retrying.
-    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read.
+    /// The write may or may not take effect: it was logged, but making it durable failed. Reopen, then read. Or it was
+    /// repeated under its operation id so late that the store no longer knows whether it had been there before; this time
+    /// nothing was written.
     Indeterminate,
 
     // It is done; look at the cause.
@@ -199,6 +224,7 @@ impl fmt::Display for Invalid {
             Invalid::ValueProvided => "value is provided",
             Invalid::LeaseProvided => "lease is provided",
             Invalid::EmptyWatchRange => "watcher range is empty",
+            Invalid::OperationIdReused => "the operation id was used for another request",
             Invalid::Argument(what) => what,
         })
     }
@@ -220,8 +246,13 @@ impl fmt::Display for Error {
             Error::LeaseNotFound => f.write_str("requested lease not found"),
             Error::LeaseExists => f.write_str("lease already exists"),
             Error::SessionExpired => f.write_str("session is expired"),
+            Error::CursorNotFound => f.write_str("requested cursor not found"),
+            Error::CursorMoved { position } => write!(f, "the cursor has moved, it is at {position}"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Canceled => f.write_str("watch canceled"),
+            Error::LockReleased => f.write_str("lock has already been released"),
+            Error::NotLeaderOfElection => f.write_str("not leader"),
+            Error::WaitCanceled => f.write_str("the wait was canceled"),
             Error::Locked { holder: Some(holder) } => {
                 write!(f, "the store is open in process {} ({})", holder.pid, holder.program)
             }

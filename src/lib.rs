@@ -1,5 +1,5 @@
-//! etcd's model as a library: revisions, ranges, transactions, watches and leases in the host process, on disk, safe
-//! through any crash. No port, no daemon, no runtime.
+//! etcd's model as a library: revisions, ranges, transactions, watches, leases, locks and elections in the host process,
+//! on disk, safe through any crash. No port, no daemon, no runtime.
 //!
 //! ```
 //! # fn main() -> etclite::Result<()> {
@@ -25,8 +25,11 @@
 //! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/merge.rs` is where deleted and compacted history disappears, `store/catalog.rs` names what is live |
 //! | `log` | what was ordered, made durable frame by frame; `log/record.rs` is the format, `log/scan.rs` tells a torn tail from lost data |
 //! | `watch`, `lease` | who is told of changes, and from where; when leases end, and why never early |
+//! | [`coordination`] | sessions, locks and elections, made of nothing but the verbs of [`Db`]; `db/keeper.rs` keeps their leases alive |
 //! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
+//! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
+//! | `import` | coming over from etcd: a store made from a snapshot (feature `import-etcd`) |
 //! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
 //!
 //! Ids such as TX-10 in comments and in the names of tests are rules of behaviour, one each: the tests named `tx_10_..`
@@ -34,10 +37,16 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types))]
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub(crate) mod codec;
+pub mod coordination;
 mod db;
 mod engine;
 pub mod error;
+#[cfg(feature = "import-etcd")]
+pub mod import;
 #[cfg(feature = "_testing")]
 #[doc(hidden)]
 pub mod io;
@@ -62,16 +71,21 @@ mod store;
 pub mod testing;
 mod watch;
 
-pub use db::{CompactResponse, Db, DbTxn, Fenced, Lease, LeaseStatus, RangeIter, Snapshot};
+pub use coordination::{Session, SessionOptions};
+pub use db::{
+    CompactResponse, Cursor, CursorBuilder, CursorStatus, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter,
+    Snapshot,
+};
+pub use engine::backup::BackupOptions;
 pub use engine::dump::DumpOptions;
 pub use engine::inspect::{HashResponse, Health, Stats};
-pub use engine::verify::{CheckReport, Problem};
-pub use error::{Applied, Error, Holder, Invalid, Result};
+pub use engine::verify::{CheckOptions, CheckReport, Problem};
+pub use error::{Applied, Code, Error, Holder, Invalid, Result};
 pub use kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, from_key, prefix};
 pub use op::{
-    Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, GrantOptions, GrantResponse, Op,
-    OpResponse, Put, PutOptions, PutResponse, Range, RangeResponse, RevokeResponse, SortOrder, SortTarget, Token, Txn,
-    TxnResponse, stage,
+    Advance, AdvanceResponse, Compare, CompareNumber, CompareOn, CompareResult, Delete, DeleteResponse, GrantOptions,
+    GrantResponse, OnceResponse, Op, OpResponse, OperationId, Put, PutOptions, PutResponse, Range, RangeResponse,
+    RevokeResponse, SortOrder, SortTarget, Token, Txn, TxnResponse, stage,
 };
 pub use options::{Durability, LogEvent, LogHook, Options};
 pub use watch::{

@@ -9,12 +9,16 @@ use bytes::Bytes;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+mod advance;
 mod fence;
 mod lease;
+mod once;
 mod response;
+pub use advance::Advance;
 pub use fence::Token;
 pub use lease::{GrantOptions, GrantResponse, RevokeResponse};
-pub use response::{DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
+pub use once::{OnceResponse, OperationId};
+pub use response::{AdvanceResponse, DeleteResponse, OpResponse, PutResponse, RangeResponse, TxnResponse};
 
 /// Writes one key, as etcd's `PutRequest`.
 ///
@@ -535,6 +539,8 @@ pub enum Op {
     Grant(GrantOptions),
     /// End a lease.
     Revoke(LeaseId),
+    /// Advance a cursor.
+    Advance(Advance),
 }
 
 impl From<Put> for Op {

@@ -70,6 +70,11 @@ pub struct Options {
     pub(crate) min_ttl: Duration,
     pub(crate) max_snapshot_age: Option<Duration>,
     pub(crate) keys_only_lease: bool,
+    pub(crate) operation_ids_max: usize,
+    pub(crate) operation_ids_age: Duration,
+    pub(crate) operation_result_bytes_max: usize,
+    pub(crate) cursors_max: usize,
+    pub(crate) cursor_hold_bytes: u64,
     pub(crate) log_hook: Option<LogHook>,
     pub(crate) tuning: Tuning,
 }
@@ -109,6 +114,11 @@ impl Default for Options {
             min_ttl: Duration::from_millis(1),
             max_snapshot_age: None,
             keys_only_lease: true,
+            operation_ids_max: 100_000,
+            operation_ids_age: Duration::from_secs(600),
+            operation_result_bytes_max: 64 << 10,
+            cursors_max: 1_024,
+            cursor_hold_bytes: 1 << 30,
             log_hook: None,
             tuning: Tuning {
                 segment_bytes: 64 << 20,
@@ -273,6 +283,45 @@ impl Options {
         self
     }
 
+    /// How many operations with an id are remembered; the oldest are forgotten first. Default: 100,000, which take about
+    /// 200 bytes each in memory, and their answers 16 MiB at most together. At least 1.
+    #[must_use]
+    pub fn operation_ids_max(mut self, count: usize) -> Self {
+        self.operation_ids_max = count;
+        self
+    }
+
+    /// How long an operation with an id is remembered, by the times at which operations were ordered; a clock that goes
+    /// backward counts as one that stands still. Default: 10 minutes.
+    #[must_use]
+    pub fn operation_ids_age(mut self, age: Duration) -> Self {
+        self.operation_ids_age = age;
+        self
+    }
+
+    /// How many bytes of an operation's answer are remembered. Of a longer one keys and values are left out, and if that
+    /// does not do, the answers inside a txn. Default: 64 KiB.
+    #[must_use]
+    pub fn operation_result_bytes_max(mut self, bytes: usize) -> Self {
+        self.operation_result_bytes_max = bytes;
+        self
+    }
+
+    /// How many cursors there may be; one more is [`Error::Full`]. Default: 1,024.
+    #[must_use]
+    pub fn cursors_max(mut self, count: usize) -> Self {
+        self.cursors_max = count;
+        self
+    }
+
+    /// How many bytes of history cursors may keep from being compacted, all together and about: beyond, the one furthest
+    /// behind lapses. Looked at when a compaction is ordered, and after flushes and merges. Default: 1 GiB.
+    #[must_use]
+    pub fn cursor_hold_bytes(mut self, bytes: u64) -> Self {
+        self.cursor_hold_bytes = bytes;
+        self
+    }
+
     /// Is told what background work and recovery met.
     #[must_use]
     pub fn log_hook(mut self, hook: impl Fn(&LogEvent) + Send + Sync + 'static) -> Self {
@@ -291,6 +340,9 @@ impl Options {
         }
         if self.min_ttl < Duration::from_millis(1) {
             return bad("min_ttl must be at least 1 ms");
+        }
+        if self.operation_ids_max == 0 {
+            return bad("operation_ids_max must be at least 1");
         }
         if self.command_changes_max == 0 || self.txn_ops_max == 0 || self.watches_max == 0 {
             return bad("command_changes_max, txn_ops_max and watches_max must be at least 1");

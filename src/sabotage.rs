@@ -38,12 +38,16 @@ pub enum Bug {
     LeaseRefreshed,
     /// S18: expiry is applied whatever epoch it saw.
     ExpiryWithoutEpoch,
-    /// S27: a fence holds whatever became of its lock.
+    /// S27: a flush forgets the operation ids of its memtable.
+    OperationForgotten,
+    /// S30: a fence holds whatever became of its lock.
     FenceNotChecked,
     /// S28: a fence does not look at the clock: only what has ended a lease counts.
     DeadlineNotSeen,
     /// S29: a lease that had lapsed is alive again after a recovery.
     LapseLost,
+    /// S31: a cursor's advance is not in the record of its txn.
+    AdvanceApart,
 }
 
 #[cfg(feature = "_testing")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::db::Db;
+use crate::engine::backup::BackupOptions;
 use crate::error::Result;
 use crate::io::{Clock, Disk};
 use crate::options::Options;
@@ -72,12 +73,41 @@ pub fn expire(db: &Db) -> Result<()> {
     db.engine().expire_due()
 }
 
+/// Renews the leases of sessions that are due for it.
+pub fn renew(db: &Db) {
+    db.keeper().renew_due(db.engine());
+}
+
+/// How often somebody who waits for a lock or the like was woken.
+pub fn waiter_wakes(db: &Db) -> u64 {
+    db.lines().wakes()
+}
+
 /// Merges all runs into one.
 pub fn merge_all(db: &Db) -> Result<bool> {
     db.engine().merge_some(true)
 }
 
+/// The ids of the operations that are remembered, oldest first, with the revision of each.
+pub fn remembered(db: &Db) -> Vec<(u128, u64)> {
+    db.engine().remembered()
+}
+
 /// Backs up to any empty disk.
 pub fn backup_to(db: &Db, disk: &Arc<dyn Disk>) -> Result<crate::kv::Revision> {
-    db.engine().backup_to(disk)
+    db.engine().backup_to(disk, &BackupOptions::default(), &mut |_, _| {})
+}
+
+/// Imports an etcd snapshot to any empty disk, in pieces of these sizes: bytes sorted in memory, runs merged into one.
+#[cfg(feature = "import-etcd")]
+pub fn import_etcd_to(
+    snapshot: Arc<dyn crate::io::DiskFile>,
+    disk: &Arc<dyn Disk>,
+    clock: &dyn Clock,
+    options: &crate::import::ImportOptions,
+    (chunk_bytes, merge_runs): (u64, usize),
+    progress: &mut dyn FnMut(&crate::import::ImportProgress),
+) -> Result<crate::import::ImportReport> {
+    let sizes = crate::engine::build::Sizes { chunk_bytes, merge_runs, ..crate::engine::build::Sizes::default() };
+    crate::import::import_to(snapshot, std::path::Path::new("snapshot.db"), disk, clock, options, sizes, progress)
 }

@@ -43,7 +43,7 @@ impl Db {
         refuse_foreign(&disk)?;
         let lock = take_lock(&disk, &clock, &options)?;
         let engine = Opening { disk, clock, options, lock }.open()?;
-        Ok(Db { handle: Arc::new(Handle { engine }) })
+        Ok(Db { handle: Arc::new(Handle::new(engine)) })
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) fn is_read_only(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).all(|op| match op {
         Op::Range(_) => true,
         Op::Txn(nested) => is_read_only(nested),
-        Op::Put(_) | Op::Delete(_) | Op::Grant(_) | Op::Revoke(_) => false,
+        Op::Put(_) | Op::Delete(_) | Op::Grant(_) | Op::Revoke(_) | Op::Advance(_) => false,
     })
 }
 

@@ -11,15 +11,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::engine::command::{Command, Kind, Seen};
+use crate::engine::cursors::{self, Moves};
 use crate::engine::leases::whole_millis;
+use crate::engine::operations::{self, Replay};
 use crate::engine::query::{self, Answer};
 use crate::engine::state::{Changes, LeaseChange, State};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{LeaseId, Revision};
 use crate::memtable::Bounds;
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put, PutResponse, Range,
-    RangeResponse, Txn, TxnResponse,
+    Advance, AdvanceResponse, Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put,
+    PutResponse, Range, RangeResponse, Txn, TxnResponse,
 };
 use crate::store::Version;
 use crate::store::entry::Entry;
@@ -34,6 +36,8 @@ pub(crate) enum Response {
     Txn(TxnResponse),
     /// Of lease commands and compactions: the store's revision after them.
     Done(Revision),
+    /// Of commands of cursors: the cursor's position after them.
+    Cursor(Revision),
 }
 
 /// What a command answers and changes.
@@ -41,11 +45,30 @@ pub(crate) enum Response {
 pub(crate) struct Outcome {
     pub(crate) response: Response,
     pub(crate) changes: Changes,
+    /// Set if the command was a repetition, which changes nothing.
+    pub(crate) replay: Option<Replay>,
+}
+
+impl Outcome {
+    /// Of a command that changes nothing.
+    pub(crate) fn unchanged(state: &State) -> Outcome {
+        let revision = state.revision;
+        let response = Response::Done(Revision::new(revision));
+        Outcome { response, changes: Changes { revision, ..Changes::default() }, replay: None }
+    }
 }
 
 /// Evaluates a command on the head. Nothing is changed; the caller installs the changes, or drops them.
 pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
+    match &command.operation {
+        None => run(state, version, command),
+        Some(operation) => operations::once(state, command, operation, || run(state, version, command)),
+    }
+}
+
+fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
     let mut draft = Draft::new(state, version, command.seen);
+    draft.time_ms = command.time_ms;
     let response = match &command.kind {
         Kind::Put(put) => Response::Put(draft.put(put)?),
         Kind::Delete(delete) => Response::Delete(draft.delete(delete)?),
@@ -58,13 +81,22 @@ pub(crate) fn evaluate(state: &State, version: &Version, command: &Command) -> R
         Kind::Revoke { id, cause } => draft.revoke(*id, *cause)?,
         Kind::LeaseCheckpoint { renewed, stamp, remaining } => draft.lease_checkpoint(*renewed, *stamp, remaining),
         Kind::Compact { revision } => draft.compact(revision.get())?,
+        Kind::Cursor(cursor) => Response::Cursor(Revision::new(draft.cursors.run(state, command.time_ms, cursor)?)),
     };
-    Ok(Outcome { response, changes: draft.finish() })
+    Ok(Outcome { response, changes: draft.finish(), replay: None })
 }
 
 /// Runs a txn that can only read.
 pub(crate) fn read(state: &State, version: &Version, txn: &Txn) -> Result<TxnResponse> {
     Draft::new(state, version, None).txn(txn)
+}
+
+/// What the operations of a txn that were checked will have done to leases and cursors.
+#[derive(Default)]
+struct Ahead {
+    /// Granted, or ended.
+    leases: BTreeMap<LeaseId, bool>,
+    cursors: Moves,
 }
 
 /// A command's changes in the making, on top of the head.
@@ -83,7 +115,10 @@ struct Draft<'a> {
     shared: BTreeMap<u64, LeaseId>,
     /// What the orderer saw.
     seen: Option<Seen>,
-    compact_revision: Option<u64>,
+    compact_ordered: Option<u64>,
+    cursors: Moves,
+    /// When the command was ordered.
+    time_ms: u64,
     /// Whether the number of changed keys is bounded: a lease must always be able to end.
     bounded: bool,
 }
@@ -100,14 +135,29 @@ impl<'a> Draft<'a> {
             latest: BTreeMap::new(),
             shared: BTreeMap::new(),
             seen,
-            compact_revision: None,
+            compact_ordered: None,
+            cursors: Moves::default(),
+            time_ms: 0,
             bounded: true,
         }
     }
 
     fn finish(self) -> Changes {
         let revision = self.revision();
-        Changes { revision, entries: self.entries, leases: self.leases, compact_revision: self.compact_revision }
+        let compact_revision = self.compact_revision();
+        let Draft { entries, leases, compact_ordered, cursors, .. } = self;
+        let cursors = cursors.into_changes();
+        Changes { revision, entries, leases, compact_revision, compact_ordered, cursors, operation: None }
+    }
+
+    /// The compact revision, if the command moves it: cursors hold back what was ordered.
+    fn compact_revision(&self) -> Option<u64> {
+        if self.compact_ordered.is_none() && self.cursors.is_empty() {
+            return None;
+        }
+        let ordered = self.compact_ordered.max(self.state.compact_ordered);
+        let effective = cursors::effective(ordered, self.cursors.all(self.state));
+        effective.filter(|_| effective > self.state.compact_revision)
     }
 
     /// The revision of the changes, whether there are any yet or not.
@@ -273,7 +323,7 @@ impl<'a> Draft<'a> {
     fn txn(&mut self, txn: &Txn) -> Result<TxnResponse> {
         self.check_fences(&txn.fences)?;
         let branch = self.choose(txn)?;
-        self.check_branch(txn, &branch, &mut BTreeMap::new())?;
+        self.check_branch(txn, &branch, &mut Ahead::default())?;
         let mut response = self.run(txn, &branch)?;
         response.revision = Revision::new(self.revision());
         Ok(response)
@@ -319,13 +369,13 @@ impl<'a> Draft<'a> {
     }
 
     /// What can fail is checked on the branch taken, against the state before the txn; the first failing operation in
-    /// order decides (TX-11). Only of leases earlier operations count: `known` says which they grant and end.
-    fn check_branch(&self, txn: &Txn, branch: &Branch, known: &mut BTreeMap<LeaseId, bool>) -> Result<()> {
+    /// order decides (TX-11). Only of leases and cursors earlier operations count.
+    fn check_branch(&self, txn: &Txn, branch: &Branch, ahead: &mut Ahead) -> Result<()> {
         let mut nested = branch.nested.iter();
         for op in branch_ops(txn, branch.succeeded) {
             match op {
                 Op::Put(put) => {
-                    let granted = known.get(&put.options.lease).copied();
+                    let granted = ahead.leases.get(&put.options.lease).copied();
                     granted.map_or_else(|| self.check_lease(put.options.lease), found)?;
                     let must_exist = put.options.ignore_value || put.options.ignore_lease;
                     if must_exist && self.get(&user_key(&put.key))?.is_none() {
@@ -334,20 +384,21 @@ impl<'a> Draft<'a> {
                 }
                 Op::Range(query) => self.check_revision(query.at)?,
                 Op::Delete(_) => {}
+                Op::Advance(advance) => ahead.cursors.advance(self.state, self.time_ms, advance.step())?,
                 Op::Txn(txn) => {
                     let branch = nested.next().expect("one branch for each nested txn");
-                    self.check_branch(txn, branch, known)?;
+                    self.check_branch(txn, branch, ahead)?;
                 }
                 Op::Grant(grant) => {
-                    let taken = known.get(&grant.id).copied();
+                    let taken = ahead.leases.get(&grant.id).copied();
                     if taken.unwrap_or_else(|| self.lease(grant.id).is_some()) {
                         return Err(Error::LeaseExists);
                     }
-                    known.insert(grant.id, true);
+                    ahead.leases.insert(grant.id, true);
                 }
                 Op::Revoke(id) => {
-                    found(known.get(id).copied().unwrap_or_else(|| self.is_revocable(*id)))?;
-                    known.insert(*id, false);
+                    found(ahead.leases.get(id).copied().unwrap_or_else(|| self.is_revocable(*id)))?;
+                    ahead.leases.insert(*id, false);
                 }
             }
         }
@@ -362,12 +413,18 @@ impl<'a> Draft<'a> {
                 Op::Put(put) => OpResponse::Put(self.put(put)?),
                 Op::Delete(delete) => OpResponse::Delete(self.delete(delete)?),
                 Op::Range(query) => OpResponse::Range(self.range(query)?),
+                Op::Advance(advance) => OpResponse::Advance(self.advance(advance)?),
                 Op::Txn(txn) => OpResponse::Txn(self.run(txn, nested.next().expect("one branch for each nested txn"))?),
                 Op::Grant(grant) => OpResponse::Grant(self.grant_now(grant)?),
                 Op::Revoke(id) => OpResponse::Revoke(self.end(*id)?),
             });
         }
         Ok(TxnResponse { revision: Revision::ZERO, succeeded: branch.succeeded, responses })
+    }
+
+    fn advance(&mut self, advance: &Advance) -> Result<AdvanceResponse> {
+        self.cursors.advance(self.state, self.time_ms, advance.step())?;
+        Ok(AdvanceResponse { revision: Revision::new(self.revision()), position: advance.to })
     }
 
     fn check_revision(&self, at: Revision) -> Result<()> {
@@ -387,7 +444,10 @@ impl<'a> Draft<'a> {
         if self.state.compact_revision.is_some_and(|compacted| revision <= compacted) {
             return Err(Error::Compacted { compacted: Revision::new(self.state.compacted()) });
         }
-        self.compact_revision = Some(revision);
+        // What was ordered before and is held back goes on being held.
+        if self.state.compact_ordered < Some(revision) {
+            self.compact_ordered = Some(revision);
+        }
         Ok(self.done())
     }
 }

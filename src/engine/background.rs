@@ -178,7 +178,7 @@ impl Engine {
         let result = match job {
             Job::Prepare => self.prepare_ahead(),
             Job::Flush => self.repeat(Engine::flush_one),
-            Job::Merge => self.repeat(|engine| engine.merge_some(false)),
+            Job::Merge => self.repeat(|engine| engine.merge_some(false)).and_then(|()| self.lapse_in_time()),
             Job::Expire => self.expire_until_idle(),
             Job::Sync => self.sync_until_idle(),
             Job::Tell => {
@@ -298,7 +298,11 @@ impl Engine {
         if writer.log.wants_prepare() {
             return self.settle(self.prepare_log(0)).map(|()| true);
         }
-        Ok(self.flush_one()? || self.merge_some(false)?)
+        if self.flush_one()? || self.merge_some(false)? {
+            return Ok(true);
+        }
+        self.lapse_cursors()?;
+        Ok(self.published_index() != before)
     }
 
     /// What background work came to, whoever asked for it: without room it can be tried again, after any other failure
@@ -339,6 +343,14 @@ impl Engine {
             names.next_segment - 1
         };
         writer.log.prepare(need, &mut next_seq, register)
+    }
+
+    /// Lets cursors lapse that are over their budget. If that cannot be ordered now, the next flush brings another look.
+    pub(crate) fn lapse_in_time(&self) -> Result<()> {
+        match self.lapse_cursors() {
+            Err(Error::Full { .. } | Error::Timeout) => Ok(()),
+            other => other,
+        }
     }
 
     fn prepare_ahead(&self) -> Result<()> {

@@ -1,10 +1,14 @@
 //! What is logged, replayed and replicated: one `Command`, encoded by hand.
 //!
 //! ```text
-//! u8 version (1) | [u8 34 | stamp | varint draw] | u8 kind | varint orderer's time, ms since the Unix epoch | body
+//! u8 version (1) | [u8 34 | stamp | varint draw] | u8 kind | varint orderer's time, ms since the Unix epoch
+//!                 | [operation] | body
+//!
+//! operation: u128 id | u64 fingerprint | u8 0, or 1 and varint since | varint count, age in ms, bytes of a result
 //! ```
-//! The part in brackets is there if the command begins somebody's time: what the orderer's clocks said, and a random number
-//! for the ids of hidden leases. A stamp is u128 boot id, varint ms since that boot, varint ms since the Unix epoch.
+//! The first part in brackets is there if the command begins somebody's time: what the orderer's clocks said, and a random
+//! number for the ids of hidden leases. The operation is there if bit 7 of the kind is set. A stamp is u128 boot id, varint
+//! ms since that boot, varint ms since the Unix epoch.
 //!
 //! | kind | body |
 //! |---|---|
@@ -32,10 +36,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
+use crate::engine::cursors::CursorCommand;
 use crate::engine::leases::whole_millis;
+use crate::engine::operations::Operation;
 use crate::kv::{KeyRange, LeaseId, RangeEnd, Revision};
 use crate::op::{
-    Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
+    Advance, Compare, CompareResult, CompareTarget, Delete, Op, Put, PutOptions, Range, SortOrder, SortTarget, Txn,
 };
 pub(crate) use lease::{Seen, Stamp};
 use lease::{begins_time, read_grant, read_lease, read_stamp, read_token, write_fences, write_grant, write_stamp};
@@ -47,6 +53,8 @@ pub(crate) struct Command {
     pub(crate) time_ms: u64,
     /// What the orderer saw, if the command begins somebody's time.
     pub(crate) seen: Option<Seen>,
+    /// That it takes effect once, however often it is sent.
+    pub(crate) operation: Option<Operation>,
     pub(crate) kind: Kind,
 }
 
@@ -79,6 +87,7 @@ pub(crate) enum Kind {
     Compact {
         revision: Revision,
     },
+    Cursor(CursorCommand),
 }
 
 /// Why a lease is revoked.
@@ -95,6 +104,9 @@ const VERSION: u8 = 1;
 /// Stands before the kind if the command says what the orderer saw.
 const SEEN: u8 = 34;
 
+/// The bit of the kind's byte that says that an operation follows the time.
+const WITH_OPERATION: u8 = 0x80;
+
 /// The deepest nesting that is decoded: above the deepest that a request may have, so that a hostile file cannot
 /// exhaust the stack.
 const DEPTH_MAX: u32 = 256;
@@ -107,9 +119,40 @@ impl Command {
             write_stamp(out, &seen.stamp);
             out.put_varint_signed(seen.draw.get());
         }
-        out.put_u8(self.kind.tag());
+        let flag = if self.operation.is_some() { WITH_OPERATION } else { 0 };
+        out.put_u8(self.kind.tag() | flag);
         out.put_varint(self.time_ms);
-        match &self.kind {
+        if let Some(operation) = &self.operation {
+            operation.write(out);
+        }
+        self.kind.encode(out);
+    }
+
+    /// The command in `bytes`, all of them; `None` if they are damaged or of a version that is not known.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Command> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return None;
+        }
+        let mut tag = reader.u8()?;
+        let mut seen = None;
+        if tag == SEEN {
+            seen = Some(Seen { stamp: read_stamp(&mut reader)?, draw: read_lease(&mut reader)? });
+            tag = reader.u8()?;
+        }
+        let time_ms = reader.varint()?;
+        let operation = if tag & WITH_OPERATION == 0 { None } else { Some(Operation::read(&mut reader)?) };
+        let kind = read_kind(&mut reader, tag & !WITH_OPERATION)?;
+        // What needs the clocks of the orderer has them.
+        let complete = seen.is_some() == kind.needs_clocks() && reader.is_empty();
+        complete.then_some(Command { time_ms, seen, operation, kind })
+    }
+}
+
+impl Kind {
+    /// Appends the body.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
             Kind::Put(put) => write_put(out, put),
             Kind::Delete(delete) => write_delete(out, delete),
             Kind::Txn(txn) => {
@@ -149,26 +192,8 @@ impl Command {
                 }
             }
             Kind::Compact { revision } => out.put_varint(revision.get()),
+            Kind::Cursor(cursor) => cursor.write(out),
         }
-    }
-
-    /// The command in `bytes`, all of them; `None` if they are damaged or of a version that is not known.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Command> {
-        let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return None;
-        }
-        let mut tag = reader.u8()?;
-        let mut seen = None;
-        if tag == SEEN {
-            seen = Some(Seen { stamp: read_stamp(&mut reader)?, draw: read_lease(&mut reader)? });
-            tag = reader.u8()?;
-        }
-        let time_ms = reader.varint()?;
-        let kind = read_kind(&mut reader, tag)?;
-        // What needs the clocks of the orderer has them.
-        let complete = seen.is_some() == kind.needs_clocks() && reader.is_empty();
-        complete.then_some(Command { time_ms, seen, kind })
     }
 }
 
@@ -178,7 +203,7 @@ pub(crate) fn newer_version(bytes: &[u8]) -> Option<u8> {
 }
 
 impl Kind {
-    fn tag(&self) -> u8 {
+    pub(crate) fn tag(&self) -> u8 {
         match self {
             Kind::Put(_) => 1,
             Kind::Delete(_) => 2,
@@ -189,6 +214,7 @@ impl Kind {
             Kind::LeaseCheckpoint { .. } => 6,
             Kind::Compact { .. } => 7,
             Kind::Lapse { .. } => 36,
+            Kind::Cursor(cursor) => cursor.tag(),
         }
     }
 }
@@ -205,7 +231,8 @@ impl Kind {
             | Kind::Revoke { .. }
             | Kind::Lapse { .. }
             | Kind::LeaseCheckpoint { .. }
-            | Kind::Compact { .. } => 0,
+            | Kind::Compact { .. }
+            | Kind::Cursor(_) => 0,
         }
     }
 
@@ -237,6 +264,7 @@ fn txn_bytes(txn: &Txn) -> usize {
         Op::Put(put) => put_bytes(put),
         Op::Delete(delete) => range_bytes(&delete.range),
         Op::Range(range) => range_bytes(&range.range),
+        Op::Advance(advance) => advance.name.len(),
         Op::Txn(nested) => txn_bytes(nested),
         Op::Grant(_) | Op::Revoke(_) => 0,
     });
@@ -281,7 +309,7 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
             Kind::Txn(txn)
         }
         36 => Kind::Lapse { id: read_lease(reader)?, renewal_epoch: reader.varint()?, stamp: read_stamp(reader)? },
-        _ => return None,
+        _ => Kind::Cursor(CursorCommand::read(reader, tag)?),
     })
 }
 
@@ -337,7 +365,7 @@ fn read_put(reader: &mut Reader<'_>) -> Option<Put> {
     Some(Put { key, value, options: PutOptions { lease, ttl, prev_kv, ignore_value, ignore_lease } })
 }
 
-fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
+pub(crate) fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     out.put_bytes(&range.start);
     match &range.end {
         RangeEnd::Key => out.put_u8(0),
@@ -349,7 +377,7 @@ fn write_range(out: &mut Vec<u8>, range: &KeyRange) {
     }
 }
 
-fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
+pub(crate) fn read_range(reader: &mut Reader<'_>) -> Option<KeyRange> {
     let start = read_owned(reader)?;
     let end = match reader.u8()? {
         0 => RangeEnd::Key,
@@ -375,7 +403,8 @@ const SORT_TARGETS: [SortTarget; 5] =
 
 fn write_query(out: &mut Vec<u8>, query: &Range) {
     let descend = query.sort.1 == SortOrder::Descend;
-    write_flags(out, &[descend, query.keys_only, query.count_only, query.with_count]);
+    // What a remembered answer was must not depend on the options of a later open.
+    write_flags(out, &[descend, query.keys_only, query.count_only, query.with_count, query.blank_lease]);
     let target = SORT_TARGETS.iter().position(|target| *target == query.sort.0);
     out.put_varint(target.expect("every sort target is in the table") as u64);
     write_range(out, &query.range);
@@ -386,12 +415,13 @@ fn write_query(out: &mut Vec<u8>, query: &Range) {
 }
 
 fn read_query(reader: &mut Reader<'_>) -> Option<Range> {
-    let [descend, keys_only, count_only, with_count] = read_flags(reader)?;
+    let [descend, keys_only, count_only, with_count, blank_lease] = read_flags(reader)?;
     let target = *SORT_TARGETS.get(usize::try_from(reader.varint()?).ok()?)?;
     let order = if descend { SortOrder::Descend } else { SortOrder::Ascend };
     let mut query = Range::new(read_range(reader)?);
     query.sort = (target, order);
     (query.keys_only, query.count_only, query.with_count) = (keys_only, count_only, with_count);
+    query.blank_lease = blank_lease;
     query.limit = reader.varint()?;
     let fields = [&mut query.at, &mut query.min_mod, &mut query.max_mod, &mut query.min_create, &mut query.max_create];
     for field in fields {
@@ -449,6 +479,12 @@ fn write_op(out: &mut Vec<u8>, op: &Op) {
             out.put_u8(34);
             out.put_varint_signed(id.get());
         }
+        Op::Advance(advance) => {
+            out.put_u8(33);
+            out.put_bytes(&advance.name);
+            out.put_varint(advance.from.get());
+            out.put_varint(advance.to.get());
+        }
     }
 }
 
@@ -460,6 +496,11 @@ fn read_op(reader: &mut Reader<'_>, depth: u32) -> Option<Op> {
         4 => Op::Txn(read_txn(reader, depth + 1)?),
         32 => Op::Grant(read_grant(reader)?),
         34 => Op::Revoke(read_lease(reader)?),
+        33 => Op::Advance(Advance {
+            name: read_owned(reader)?,
+            from: Revision::new(reader.varint()?),
+            to: Revision::new(reader.varint()?),
+        }),
         _ => return None,
     })
 }
@@ -512,6 +553,8 @@ fn read_compare(reader: &mut Reader<'_>) -> Option<Compare> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::cursors::Definition;
+    use crate::engine::operations::Limits;
     use crate::op::{GrantOptions, Token};
 
     fn samples() -> Vec<Kind> {
@@ -531,6 +574,9 @@ mod tests {
         let grant = GrantOptions::new(Duration::from_millis(5)).id(9).lock_delay(Duration::from_millis(7));
         let leases = Txn::new().fenced(&token).when(tests).then([Op::from(grant), Op::revoke(-1)]).finish();
         let stamp = Stamp { boot_id: 1 << 100, boot_ms: 5, wall_ms: 6 };
+        let name = Bytes::from_static(b"c");
+        let range = KeyRange::prefix("p");
+        let definition = Definition { range, no_put: false, no_delete: true, max_lag: 4, max_age_ms: 1 << 30 };
         vec![
             Kind::Txn(leases),
             Kind::Put(Put::new("k", "v").ttl(Duration::from_millis(300))),
@@ -543,14 +589,39 @@ mod tests {
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Expired { renewal_epoch: 300 } },
             Kind::LeaseCheckpoint { renewed: true, stamp, remaining: vec![(LeaseId::new(9), 17)] },
             Kind::Compact { revision: Revision::new(12) },
+            Kind::Txn(Txn::new().then([Op::advance("c", 3, 4)]).finish()),
+            Kind::Cursor(CursorCommand::Create { name: name.clone(), definition, at: Some(0), max: 3 }),
+            Kind::Cursor(CursorCommand::Reset { name: name.clone(), to: 300 }),
+            Kind::Cursor(CursorCommand::Drop { name: name.clone() }),
+            Kind::Cursor(CursorCommand::Lapse { name, position: 5 }),
         ]
     }
 
     fn encoded(kind: Kind) -> Vec<u8> {
         let seen = kind.needs_clocks().then(Seen::default);
         let mut bytes = Vec::new();
-        Command { time_ms: 1_700_000_000_000, seen, kind }.encode(&mut bytes);
+        Command { time_ms: 1_700_000_000_000, seen, operation: None, kind }.encode(&mut bytes);
         bytes
+    }
+
+    #[test]
+    fn the_format_of_an_operation_is_fixed() {
+        let limits = Limits { count: 1, age_ms: 300, result_bytes: 2 };
+        let operation = Operation { id: 3 << 120, since: Some(5), fingerprint: 4, limits };
+        for since in [None, Some(5)] {
+            let operation = Some(Operation { since, ..operation });
+            let command =
+                Command { time_ms: 300, seen: None, operation, kind: Kind::Compact { revision: Revision::new(9) } };
+            let mut bytes = Vec::new();
+            command.encode(&mut bytes);
+            let since: &[u8] = if since.is_some() { &[1, 5] } else { &[0] };
+            let wanted = [&[1, 0x87, 0xac, 2], &[0; 15][..], &[3, 4, 0, 0, 0, 0, 0, 0, 0], since, &[1, 0xac, 2, 2, 9]];
+            assert_eq!(bytes, wanted.concat());
+            assert_eq!(Command::decode(&bytes), Some(command));
+            for cut in 0..bytes.len() {
+                assert_eq!(Command::decode(&bytes[..cut]), None);
+            }
+        }
     }
 
     #[test]
@@ -566,7 +637,7 @@ mod tests {
     fn the_format_of_a_put_is_fixed() {
         let put = Kind::Put(Put::with("key", "value", PutOptions::new().lease(3).prev_kv()));
         let mut bytes = Vec::new();
-        Command { time_ms: 300, seen: None, kind: put }.encode(&mut bytes);
+        Command { time_ms: 300, seen: None, operation: None, kind: put }.encode(&mut bytes);
         assert_eq!(bytes, b"\x01\x01\xac\x02\x01\x06\x03key\x05value");
     }
 
@@ -576,13 +647,13 @@ mod tests {
         let seen = Some(Seen { stamp, draw: LeaseId::new(5) });
         let mut bytes = Vec::new();
         let put = Kind::Put(Put::new("key", "value").ttl(Duration::from_millis(9)));
-        Command { time_ms: 300, seen, kind: put }.encode(&mut bytes);
+        Command { time_ms: 300, seen, operation: None, kind: put }.encode(&mut bytes);
         let boot = b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
         let expected = [&b"\x01\x22"[..], boot, b"\x02\xac\x02\x0a\x01\xac\x02\x08\0\x09\x03key\x05value"];
         assert_eq!(bytes, expected.concat());
         bytes.clear();
         let txn = Txn::new().fenced(Token::new("lock", 4, 7)).then([Op::revoke(7)]).finish();
-        Command { time_ms: 300, seen: None, kind: Kind::Txn(txn) }.encode(&mut bytes);
+        Command { time_ms: 300, seen: None, operation: None, kind: Kind::Txn(txn) }.encode(&mut bytes);
         assert_eq!(bytes, b"\x01\x20\xac\x02\x01\x04lock\x04\x0e\0\x01\x22\x0e\0");
     }
 

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use crate::engine::background::Job;
 use crate::engine::command::Stamp;
+use crate::engine::cursors::Cursor;
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::io::room::Room;
@@ -83,12 +84,13 @@ pub(crate) struct Batch {
     pub(crate) revision: u64,
     pub(crate) compacted: u64,
     pub(crate) leases: Vec<LeaseNote>,
+    pub(crate) cursors: Vec<(Bytes, Option<Cursor>)>,
 }
 
 impl Batch {
     /// The empty batch with this number.
     pub(crate) fn new(number: u64) -> Self {
-        Batch { number, last_index: 0, revision: 0, compacted: 0, leases: Vec::new() }
+        Batch { number, last_index: 0, revision: 0, compacted: 0, leases: Vec::new(), cursors: Vec::new() }
     }
 }
 
@@ -295,7 +297,8 @@ impl Engine {
     pub(crate) fn publish(&self, batch: &Batch) {
         let before = self.visible.load(Ordering::Acquire);
         self.visible.store(batch.revision, Ordering::Release);
-        self.compacted.store(batch.compacted, Ordering::Release);
+        let compacted_before = self.compacted.swap(batch.compacted, Ordering::AcqRel);
+        self.publish_cursors(batch);
         if batch.revision > before {
             // Collected only if somebody watches.
             let mut changes = std::iter::once(()).flat_map(|()| self.changed_keys(before + 1, batch.revision));
@@ -320,6 +323,29 @@ impl Engine {
         }
         if granted {
             self.kick(Job::Expire);
+        }
+        if batch.compacted > compacted_before {
+            self.kick(Job::Merge);
+        }
+    }
+
+    fn publish_cursors(&self, batch: &Batch) {
+        if batch.cursors.is_empty() {
+            return;
+        }
+        let mut cursors = self.cursors.lock();
+        for (name, cursor) in &batch.cursors {
+            match cursor {
+                Some(cursor) => cursors.insert(name.clone(), cursor.clone()),
+                None => cursors.remove(name),
+            };
+        }
+    }
+
+    /// Waits until nobody leads; of a poisoned store nothing is published after that.
+    pub(crate) fn await_last_leader(&self) {
+        while self.commit.leading.load(Ordering::Acquire) {
+            crate::io::thread::pause(Duration::from_millis(1));
         }
     }
 

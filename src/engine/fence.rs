@@ -54,7 +54,7 @@ fn find_lease(txn: &Txn, wanted: &dyn Fn(LeaseId) -> bool) -> Option<LeaseId> {
     fences.chain(compared).find(|id| wanted(*id)).or_else(|| {
         txn.then.iter().chain(&txn.or_else).find_map(|op| match op {
             Op::Txn(nested) => find_lease(nested, wanted),
-            Op::Put(_) | Op::Delete(_) | Op::Range(_) | Op::Grant(_) | Op::Revoke(_) => None,
+            Op::Put(_) | Op::Delete(_) | Op::Range(_) | Op::Grant(_) | Op::Revoke(_) | Op::Advance(_) => None,
         })
     })
 }

@@ -61,6 +61,10 @@ pub struct Stats {
     pub logged_bytes: u64,
     /// How many leases there are.
     pub leases: u64,
+    /// How many operations with an id are remembered.
+    pub operation_ids: u64,
+    /// How many cursors there are.
+    pub cursors: u64,
     /// How many watches are open.
     pub watches: u64,
     /// How many snapshots are pinned: those that have grown too old no longer are.
@@ -119,10 +123,14 @@ impl Engine {
             run_bytes: sum(|info| info.len),
             run_entries: sum(|info| info.entries),
             live_bytes: live_bytes(&version, self.compacted.load(Ordering::Acquire)),
-            leases: self.core.lock().state.leases_usable(),
             watches: self.hub.len() as u64,
+            cursors: self.cursors.lock().len() as u64,
             ..Stats::default()
         };
+        {
+            let state = &self.core.lock().state;
+            (stats.leases, stats.operation_ids) = (state.leases_usable(), state.operations.len() as u64);
+        }
         (stats.snapshots, stats.pinned_bytes) = self.pinned();
         if let Some(writer) = &self.writer {
             (stats.cluster_id, stats.member_id) = {

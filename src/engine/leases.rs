@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::engine::apply::Response;
 use crate::engine::command::{Cause, Kind, Stamp};
 use crate::engine::commit::Ticket;
+use crate::engine::operations::{Answer, Replay, Request};
 use crate::engine::state::{Lease, Standing};
 use crate::engine::{Engine, millis};
 use crate::error::{Error, Result};
@@ -33,6 +34,12 @@ const EPOCH: Duration = Duration::from_secs(1 << 40);
 impl Engine {
     /// Grants a lease; id 0 draws a random positive one (LE-01).
     pub(crate) fn grant(&self, options: GrantOptions) -> Result<(LeaseId, Duration, Revision)> {
+        let granted = self.grant_once(options, None)?;
+        Ok((granted.id, granted.ttl, granted.revision))
+    }
+
+    /// The same, under an operation id if there is one.
+    pub(crate) fn grant_once(&self, options: GrantOptions, operation: Option<Request>) -> Result<Granted> {
         options.check()?;
         let (ttl, lock_delay) = self.granted(&options);
         let (ttl_ms, lock_delay_ms) = (millis(ttl), millis(lock_delay));
@@ -40,15 +47,26 @@ impl Engine {
         loop {
             let id = if options.id.is_none() { self.draw_lease_id() } else { options.id };
             let stamp = self.stamp_rounded_up();
-            match self.submit(Kind::Grant { id, ttl_ms, lock_delay_ms, stamp }) {
-                Ok(response) => {
+            let kind = Kind::Grant { id, ttl_ms, lock_delay_ms, stamp };
+            match self.submit_grant(kind, operation, options.id.is_none()) {
+                Ok(Answer { response, replay }) => {
+                    let revision = done(response);
+                    if let Some((id, ttl_ms)) = replay.and_then(|replay| replay.granted) {
+                        return Ok(Granted { id, ttl: Duration::from_millis(ttl_ms), revision, replay });
+                    }
                     self.note_late_grant(id)?;
-                    return Ok((id, ttl, done(response)));
+                    return Ok(Granted { id, ttl, revision, replay });
                 }
                 Err(Error::LeaseExists) if options.id.is_none() && draws < DRAWS_MAX => draws += 1,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn submit_grant(&self, kind: Kind, operation: Option<Request>, drawn: bool) -> Result<Answer> {
+        let (answer, ticket) = self.order_once(kind, operation, drawn)?;
+        self.wait(ticket)?;
+        Ok(answer)
     }
 
     /// The time to live and the lock delay that are granted: whole milliseconds, no less than the options allow (CH-03).
@@ -60,16 +78,20 @@ impl Engine {
         Duration::from_millis(whole_millis(ttl.max(self.options.min_ttl)))
     }
 
-    pub(crate) fn submit_put(&self, mut put: Put) -> Result<PutResponse> {
+    /// Runs a put, under an operation id if there is one.
+    pub(crate) fn submit_put(&self, mut put: Put, operation: Option<Request>) -> Result<(PutResponse, Option<Replay>)> {
         put.options.ttl = put.options.ttl.map(|ttl| self.granted_ttl(ttl));
         let timed = put.options.ttl.is_some().then(|| put.key.clone());
-        let Response::Put(response) = self.submit(Kind::Put(put))? else { unreachable!("a put answers as one") };
-        timed.map_or(Ok(()), |key| self.note_late_put(&key))?;
-        Ok(response)
+        let Answer { response, replay } = self.submit_once(Kind::Put(put), operation)?;
+        let Response::Put(response) = response else { return Err(other_kind()) };
+        if replay.is_none() {
+            timed.map_or(Ok(()), |key| self.note_late_put(&key))?;
+        }
+        Ok((response, replay))
     }
 
-    /// Runs a txn that may write. What it grants is granted as by itself.
-    pub(crate) fn submit_txn(&self, mut txn: Txn) -> Result<TxnResponse> {
+    /// Runs a txn that may write, under an operation id if there is one. What it grants is granted as by itself.
+    pub(crate) fn submit_txn(&self, mut txn: Txn, operation: Option<Request>) -> Result<(TxnResponse, Option<Replay>)> {
         let mut timed = Vec::new();
         txn.each_op(&mut |op| match op {
             Op::Grant(grant) => (grant.ttl, grant.lock_delay) = self.granted(grant),
@@ -79,19 +101,22 @@ impl Engine {
                     timed.push(put.key.clone());
                 }
             }
-            Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Txn(_) => {}
+            Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) | Op::Txn(_) => {}
         });
-        let Response::Txn(response) = self.submit(Kind::Txn(txn))? else { unreachable!("a txn answers as one") };
-        self.note_late_grants(&response)?;
-        timed.iter().try_for_each(|key| self.note_late_put(key))?;
-        Ok(response)
+        let Answer { response, replay } = self.submit_once(Kind::Txn(txn), operation)?;
+        let Response::Txn(response) = response else { return Err(other_kind()) };
+        if replay.is_none() {
+            self.note_late_grants(&response)?;
+            timed.iter().try_for_each(|key| self.note_late_put(key))?;
+        }
+        Ok((response, replay))
     }
 
     fn note_late_grants(&self, response: &TxnResponse) -> Result<()> {
         response.responses.iter().try_for_each(|response| match response {
             OpResponse::Grant(grant) => self.note_late_grant(grant.id),
             OpResponse::Txn(nested) => self.note_late_grants(nested),
-            OpResponse::Put(_) | OpResponse::Delete(_) | OpResponse::Range(_) | OpResponse::Revoke(_) => Ok(()),
+            _ => Ok(()),
         })
     }
 
@@ -314,11 +339,28 @@ impl Engine {
     }
 }
 
+/// What a grant came to.
+pub(crate) struct Granted {
+    pub(crate) id: LeaseId,
+    pub(crate) ttl: Duration,
+    /// The store's revision then.
+    pub(crate) revision: Revision,
+    /// Set if it was granted before.
+    pub(crate) replay: Option<Replay>,
+}
+
 fn done(response: Response) -> Revision {
     match response {
         Response::Done(revision) => revision,
-        Response::Put(_) | Response::Delete(_) | Response::Txn(_) => unreachable!("lease commands answer Done"),
+        Response::Put(_) | Response::Delete(_) | Response::Txn(_) | Response::Cursor(_) => {
+            unreachable!("lease commands answer Done")
+        }
     }
+}
+
+/// A remembered answer that is not of its request's kind, although the fingerprints match.
+fn other_kind() -> Error {
+    Error::corrupt("state", 0, "an answer of another kind")
 }
 
 /// A time in whole milliseconds, rounded up (CH-03).

@@ -17,8 +17,10 @@
 //! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
 //! | `leases.rs`, `fence.rs` | the lease verbs, and expiry; what a fenced txn asks of the clock |
+//! | `cursors.rs` | durable watch cursors, and what they hold back of compaction |
+//! | `operations.rs`, `results.rs` | operation ids: writes that take effect once, and the answers that are kept for them |
 //! | `background.rs`, `reorganize.rs`, `close.rs` | the threads; flush, merge, and the catalog edits that move the checkpoint; the clean close |
-//! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs` | hash, stats and health; `Db::check`; dumps; copies |
+//! | `inspect.rs`, `verify.rs`, `dump.rs`, `backup.rs`, `build.rs` | hash, stats and health; `Db::check`; dumps; copies; stores made from history |
 //!
 //! **Locks**, in order. Of maintenance, held across I/O: `flushing`, `merging`, the preparing lock of `background.rs`,
 //! `editing`. Of a leader, held across its write and sync: the buffer of `commit.rs`. Then the commit mutex (`core`),
@@ -28,19 +30,24 @@
 
 pub(crate) mod apply;
 mod background;
-mod backup;
+pub(crate) mod backup;
+#[cfg(feature = "import-etcd")]
+pub(crate) mod build;
 mod close;
 pub(crate) mod command;
 mod commit;
+pub(crate) mod cursors;
 pub(crate) mod dump;
 pub(crate) mod fence;
 mod history;
 pub(crate) mod inspect;
-mod leases;
+pub(crate) mod leases;
+pub(crate) mod operations;
 pub(crate) mod pin;
 pub(crate) mod query;
 pub(crate) mod recover;
 mod reorganize;
+mod results;
 pub(crate) mod shape;
 pub(crate) mod snapshot;
 pub(crate) mod state;
@@ -52,12 +59,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::apply::Response;
 use crate::engine::background::Background;
 use crate::engine::command::{Command, Kind, Seen, Stamp};
 use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
+use crate::engine::cursors::{Cursor, Cursors};
+use crate::engine::operations::{Answer, Operation};
 use crate::engine::state::{Changes, Lease, LeaseChange, State};
 use crate::error::{Error, Result};
 use crate::io::thread::{forks, process_id};
@@ -70,7 +80,8 @@ use crate::op::{Op, Txn};
 use crate::options::{Durability, LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
-use crate::store::catalog::{Catalog, Meta};
+use crate::store::catalog::{Catalog, Meta, OperationsRow};
+use crate::store::state_file::Remembered;
 use crate::watch::Hub;
 
 /// An open store.
@@ -99,6 +110,8 @@ pub(crate) struct Engine {
     writer: Option<Writer>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) lessor: Lessor,
+    /// The cursors as published; taken alone.
+    cursors: Mutex<Cursors>,
     pins: pin::Pins,
     background: Background,
     poison: Mutex<Option<Error>>,
@@ -141,6 +154,10 @@ pub(crate) struct Core {
     closed: VecDeque<Closed>,
     /// Leases changed since the active memtable became active.
     dirty_leases: BTreeSet<LeaseId>,
+    /// Cursors changed since then.
+    dirty_cursors: BTreeSet<Bytes>,
+    /// The last command that the memtables before the active one hold.
+    rotated_index: u64,
     /// Bytes logged since then.
     log_bytes: u64,
     phase: Phase,
@@ -162,7 +179,11 @@ struct Closed {
     /// The last command that is in it, and when it is published.
     ticket: Ticket,
     compact_revision: Option<u64>,
+    compact_ordered: Option<u64>,
     leases: Vec<(LeaseId, Option<Lease>)>,
+    cursors: Vec<(Bytes, Option<Cursor>)>,
+    /// What was remembered of operations meanwhile, as far as it still counted when it was closed.
+    operations: (OperationsRow, Vec<Arc<Remembered>>),
 }
 
 /// How many closed memtables may wait for their flush before writers wait for it.
@@ -190,7 +211,7 @@ enum Obstacle {
 
 /// What one try to order a command came to.
 enum Ordered {
-    Done(Response, Ticket),
+    Done(Answer, Ticket),
     Obstacle(Obstacle),
 }
 
@@ -204,6 +225,12 @@ impl Engine {
 
     /// Orders a command. It is visible, and its answer may be told, once what the ticket names is published.
     pub(crate) fn order(&self, kind: Kind) -> Result<(Response, Ticket)> {
+        let (answer, ticket) = self.order_command(kind, None)?;
+        Ok((answer.response, ticket))
+    }
+
+    /// As `order`, for a command that may be a repetition.
+    fn order_command(&self, kind: Kind, operation: Option<Operation>) -> Result<(Answer, Ticket)> {
         self.writer()?;
         self.check_fork()?;
         let bounded = !matches!(kind, Kind::LeaseCheckpoint { .. });
@@ -211,7 +238,7 @@ impl Engine {
             self.check_request_bytes(kind.bytes_min())?;
         }
         let seen = kind.needs_clocks().then(|| self.see());
-        let mut command = Command { time_ms: millis(self.clock.now().wall), seen, kind };
+        let mut command = Command { time_ms: millis(self.clock.now().wall), seen, operation, kind };
         let mut payload = Vec::with_capacity(256);
         let mut patience = self.options.write_timeout;
         loop {
@@ -221,7 +248,7 @@ impl Engine {
                 self.check_request_bytes(payload.len())?;
             }
             match self.try_order(&command, &payload)? {
-                Ordered::Done(response, ticket) => return Ok((response, ticket)),
+                Ordered::Done(answer, ticket) => return Ok((answer, ticket)),
                 Ordered::Obstacle(obstacle) => self.clear(obstacle, &mut patience)?,
             }
             // A lease's time begins when it is granted, not when somebody first tried.
@@ -244,29 +271,31 @@ impl Engine {
             // A refusal, too, must not tell of what a crash could take back.
             Err(error) => return self.after_publication(core, Err(error)),
         };
-        // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09).
-        if grows(command)
+        // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09). What
+        // was done before is answered all the same.
+        if outcome.replay.is_none()
+            && grows(command)
             && let Err(full) = self.check_quota(&version, payload.len())
         {
             let weighed = self.compact_revision().get() <= self.weighed.load(Ordering::Acquire);
             return if weighed { Err(full) } else { Ok(Ordered::Obstacle(Obstacle::Weight)) };
         }
         if outcome.changes.is_empty() {
-            return self.after_publication(core, Ok(outcome.response));
+            return self.after_publication(core, Ok(Answer { response: outcome.response, replay: outcome.replay }));
         }
         if let Err(obstacle) = self.reserve(&mut core, &outcome.changes, payload.len()) {
             return Ok(Ordered::Obstacle(obstacle));
         }
         self.install(&mut core, &outcome.changes, payload);
-        Ok(Ordered::Done(outcome.response, core.ticket()))
+        Ok(Ordered::Done(Answer { response: outcome.response, replay: None }, core.ticket()))
     }
 
     /// The answer of a command that is not logged: it waits for the last index that it saw.
-    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Response>) -> Result<Ordered> {
+    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Answer>) -> Result<Ordered> {
         let seen = core.ticket();
         drop(core);
         match answer {
-            Ok(response) => Ok(Ordered::Done(response, seen)),
+            Ok(answer) => Ok(Ordered::Done(answer, seen)),
             Err(error) => {
                 self.wait(seen)?;
                 Err(error)
@@ -318,6 +347,7 @@ impl Engine {
             self.version.load().active().insert(&changes.entries);
         }
         core.dirty_leases.extend(changes.leases.iter().map(|(id, _)| *id));
+        core.dirty_cursors.extend(changes.cursors.iter().map(|(name, _)| name.clone()));
         core.batch.add(&core.state, changes);
         if is_planted(Bug::VisibleBeforeSync) {
             self.visible.store(core.state.revision, Ordering::Release);
@@ -328,10 +358,26 @@ impl Engine {
     fn rotate(&self, core: &mut Core) {
         let dirty = std::mem::take(&mut core.dirty_leases);
         let leases = dirty.into_iter().map(|id| (id, core.state.leases.get(&id).cloned())).collect();
-        let (State { revision, term, compact_revision, .. }, ticket) = (&core.state, core.ticket());
-        let (revision, term, compact_revision) = (*revision, *term, *compact_revision);
+        let dirty = std::mem::take(&mut core.dirty_cursors);
+        let cursor = |name: Bytes| (name.clone(), core.state.cursors.get(&name).cloned());
+        let cursors = dirty.into_iter().map(cursor).collect();
+        let ticket = core.ticket();
+        let State { revision, term, compact_revision, compact_ordered, .. } = core.state;
         let memtable = self.version.load().active().clone();
-        core.closed.push_back(Closed { memtable, revision, term, ticket, compact_revision, leases });
+        let window = &core.state.operations;
+        let operations = (window.row(ticket.index), window.above(core.rotated_index));
+        core.rotated_index = ticket.index;
+        core.closed.push_back(Closed {
+            memtable,
+            revision,
+            term,
+            ticket,
+            compact_revision,
+            compact_ordered,
+            leases,
+            cursors,
+            operations,
+        });
         core.log_bytes = 0;
         self.edit_version(|version| version.memtables.insert(0, Arc::default()));
         self.kick(background::Job::Flush);
@@ -462,7 +508,7 @@ impl Engine {
     }
 
     /// As `check_open`, for what touches files or locks: whatever made the process what it is.
-    fn check_fork(&self) -> Result<()> {
+    pub(crate) fn check_fork(&self) -> Result<()> {
         if self.forks == forks() && self.pid == process_id() { Ok(()) } else { Err(Error::Forked) }
     }
 
@@ -480,7 +526,8 @@ fn grows(command: &Command) -> bool {
         | Kind::Revoke { .. }
         | Kind::Lapse { .. }
         | Kind::LeaseCheckpoint { .. }
-        | Kind::Compact { .. } => false,
+        | Kind::Compact { .. }
+        | Kind::Cursor(_) => false,
     }
 }
 
@@ -488,7 +535,7 @@ fn has_growth(txn: &Txn) -> bool {
     txn.then.iter().chain(&txn.or_else).any(|op| match op {
         Op::Put(_) | Op::Grant(_) => true,
         Op::Txn(nested) => has_growth(nested),
-        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
+        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) => false,
     })
 }
 
@@ -514,6 +561,7 @@ impl Batch {
         self.last_index = state.index;
         self.revision = state.revision;
         self.compacted = state.compacted();
+        self.cursors.extend(changes.cursors.iter().cloned());
         for (id, change) in &changes.leases {
             self.leases.push(match change {
                 LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),

@@ -24,6 +24,8 @@ use parking_lot::Mutex;
 
 use crate::engine::command::{Command, Stamp, newer_version};
 use crate::engine::commit::{Batch, Commit};
+use crate::engine::cursors::cursor;
+use crate::engine::operations::Window;
 use crate::engine::state::{Lease, Standing, State};
 use crate::engine::{Core, Engine, Obstacle, Phase, Writer, apply, background, millis, reorganize, stamp_of};
 use crate::error::{Error, Result};
@@ -38,9 +40,10 @@ use crate::options::{LogEvent, Options};
 use crate::sabotage::{Bug, is_planted};
 use crate::store::Version;
 use crate::store::catalog::{
-    self, Catalog, Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
+    self, Catalog, Checkpoint, Contents, CursorRow, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow,
 };
 use crate::store::run::{Run, RunInfo, run_path};
+use crate::store::state_file::{self, state_path};
 use crate::watch::{History, Hub};
 
 /// What opening takes.
@@ -54,7 +57,7 @@ pub(crate) struct Opening {
 /// Refuses a directory that is somebody else's before anything is left in it, be it a lock file.
 pub(crate) fn refuse_foreign(disk: &Arc<dyn Disk>) -> Result<()> {
     let names = disk.list(IoSite::StoreList, "").map_err(|error| Error::io("list", "", error))?;
-    let ours = |name: &str| matches!(name, "LOCK" | "log" | "run" | catalog::TEMPORARY);
+    let ours = |name: &str| matches!(name, "LOCK" | "log" | "run" | state_file::DIRECTORY | catalog::TEMPORARY);
     if names.iter().any(|name| name == catalog::FILE) || names.iter().all(|name| ours(name)) {
         return Ok(());
     }
@@ -82,7 +85,7 @@ impl Opening {
         for name in self.list("")? {
             match name.as_str() {
                 "LOCK" | catalog::TEMPORARY => {}
-                "log" | "run" => {
+                "log" | "run" | state_file::DIRECTORY => {
                     for file in self.list(&name)? {
                         self.check_worthless(&name, &file)?;
                     }
@@ -108,7 +111,7 @@ impl Opening {
 
     fn create(self) -> Result<Arc<Engine>> {
         let io = |what, path| move |error| Error::io(what, path, error);
-        for dir in ["log", "run"] {
+        for dir in ["log", "run", state_file::DIRECTORY] {
             self.disk.create_dir(IoSite::StoreCreateDir, dir).map_err(io("create directory", dir))?;
         }
         self.disk.sync_dir(IoSite::StoreSyncDir, "").map_err(io("sync directory", ""))?;
@@ -174,7 +177,7 @@ impl Opening {
         let writer = Writer::new(log, catalog, meta);
         writer.adopt_log(&contents)?;
         let runs = self.open_runs(&contents, self.options.tuning.use_map)?;
-        let state = self.state(&contents);
+        let state = self.state(&contents)?;
         let engine = self.engine(state, runs, Some(writer));
         engine.replay(&scan)?;
         engine.serve()?;
@@ -186,10 +189,15 @@ impl Opening {
     fn open_read_only(self) -> Result<Arc<Engine>> {
         let contents = Catalog::read(&self.disk).map_err(|error| self.explain(error))?;
         let scan = self.scan(&contents)?;
-        let runs = self.open_runs(&contents, false)?;
-        let state = self.state(&contents);
+        self.replayed(&contents, &scan)
+    }
+
+    /// What is on the disk, as a store that cannot be written: the tail of the log is applied in memory.
+    pub(crate) fn replayed(self, contents: &Contents, scan: &Scan) -> Result<Arc<Engine>> {
+        let runs = self.open_runs(contents, false)?;
+        let state = self.state(contents)?;
         let engine = self.engine(state, runs, None);
-        engine.replay(&scan)?;
+        engine.replay(scan)?;
         engine.serve()?;
         engine.hub.freeze();
         Ok(engine)
@@ -204,7 +212,7 @@ impl Opening {
         error
     }
 
-    fn scan(&self, contents: &Contents) -> Result<Scan> {
+    pub(crate) fn scan(&self, contents: &Contents) -> Result<Scan> {
         let segments: Vec<SegmentInfo> = contents.segments.iter().map(|(seq, row)| segment_info(*seq, row)).collect();
         let Checkpoint { index, closing_frame, .. } = contents.checkpoint;
         scan(&self.disk, contents.meta.store_id, &segments, closing_frame, index)
@@ -232,7 +240,9 @@ impl Opening {
     /// Files that a crash left unnamed keep their names for ever.
     fn skip_used_names(&self, meta: &mut Meta) -> Result<()> {
         let highest = |names: Vec<String>| names.iter().filter_map(|name| file_number(name)).max().unwrap_or(0);
+        // A state file has the number of the run that it is flushed with.
         meta.next_run = meta.next_run.max(highest(self.list("run")?) + 1);
+        meta.next_run = meta.next_run.max(highest(self.list(state_file::DIRECTORY)?) + 1);
         meta.next_segment = meta.next_segment.max(highest(self.list("log")?) + 1);
         Ok(())
     }
@@ -247,14 +257,21 @@ impl Opening {
         Ok(runs)
     }
 
-    fn state(&self, contents: &Contents) -> State {
-        let Checkpoint { revision, term, index, compact_revision, .. } = contents.checkpoint;
+    fn state(&self, contents: &Contents) -> Result<State> {
+        let Checkpoint { revision, term, index, compact_revision, compact_ordered, .. } = contents.checkpoint;
+        let named = |(name, row): (&Vec<u8>, &CursorRow)| (name.clone().into(), cursor(row));
+        let cursors = contents.cursors.iter().map(named).collect();
+        let mut remembered = Vec::new();
+        for (id, row) in &contents.state_files {
+            remembered.extend(state_file::read(&self.disk, contents.meta.store_id, *id, row)?);
+        }
+        let operations = Window::load(&contents.operations, remembered);
         let new = State::new(self.options.command_changes_max);
-        let mut state = State { revision, term, index, compact_revision, ..new };
+        let mut state = State { revision, term, index, compact_revision, compact_ordered, cursors, operations, ..new };
         for (id, row) in &contents.leases {
             state.set_lease(LeaseId::new(*id), Some(lease(row)));
         }
-        state
+        Ok(state)
     }
 
     /// Reports a torn tail: bytes behind the last frame that are no frame.
@@ -295,6 +312,7 @@ impl Opening {
                 writer,
                 hub: Hub::new(history, self.clock, state.revision, self.options.watches_max),
                 lessor: Lessor::default(),
+                cursors: Mutex::new(state.cursors.clone()),
                 pins: crate::engine::pin::Pins::default(),
                 background: background::Background::default(),
                 poison: Mutex::new(None),
@@ -307,11 +325,13 @@ impl Opening {
                 first_run,
                 first_segment,
                 core: Mutex::new(Core {
+                    rotated_index: state.index,
                     state,
                     frame: Frame::new(),
                     batch: Batch::new(1),
                     closed: std::collections::VecDeque::new(),
                     dirty_leases: BTreeSet::new(),
+                    dirty_cursors: BTreeSet::new(),
                     log_bytes: 0,
                     phase: Phase::Open,
                 }),
@@ -402,6 +422,7 @@ impl Engine {
         self.compacted.store(core.state.compacted(), Ordering::Release);
         self.synced.store(core.state.revision, Ordering::Release);
         self.recovered_revision.store(core.state.revision, Ordering::Release);
+        self.cursors.lock().clone_from(&core.state.cursors);
         self.commit.set_published(core.state.index);
     }
 
@@ -441,12 +462,15 @@ impl Engine {
     /// Removes the files that the catalog does not name and that are older than this open.
     fn clean_up(&self) -> Result<()> {
         let contents = self.writer()?.catalog.contents();
-        for dir in ["log", "run"] {
+        for dir in ["log", "run", state_file::DIRECTORY] {
             let names = self.disk.list(IoSite::StoreList, dir).map_err(|error| Error::io("list", dir, error))?;
             for name in names {
                 let path = format!("{dir}/{name}");
                 let named = file_number(&name).is_some_and(|number| {
-                    (path == run_path(number) && (contents.runs.contains_key(&number) || number >= self.first_run))
+                    (path == state_path(number)
+                        && (contents.state_files.contains_key(&number) || number >= self.first_run))
+                        || (path == run_path(number)
+                            && (contents.runs.contains_key(&number) || number >= self.first_run))
                         || (path == segment_path(number)
                             && (contents.segments.contains_key(&number) || number >= self.first_segment))
                 });

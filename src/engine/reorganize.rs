@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::background::Job;
+use crate::engine::cursors::cursor_row;
 use crate::engine::state::{Lease, Standing};
 use crate::engine::{Closed, Engine, Writer};
 use crate::error::{Error, Result};
@@ -26,7 +27,10 @@ impl Engine {
         {
             let mut core = self.core.lock();
             self.check_poison()?;
-            let dirty = !self.version.load().active().is_empty() || !core.dirty_leases.is_empty();
+            let dirty = !self.version.load().active().is_empty()
+                || !core.dirty_leases.is_empty()
+                || !core.dirty_cursors.is_empty()
+                || !core.state.operations.above(core.rotated_index).is_empty();
             // A compaction alone moves the checkpoint, too: merges go by what that says.
             let flushed = self.writer()?.catalog.checkpoint().compact_revision;
             let flushed = core.closed.back().map_or(flushed, |closed| closed.compact_revision);
@@ -76,14 +80,21 @@ impl Engine {
         let retention = Retention { compact_revision: compacted, bottom: version.runs.is_empty() };
         let info = flush(&self.disk, writer.store_id(), id, &closed.memtable, retention)?;
         let run = self.open_run(info)?;
+        let state_file = self.flush_operations(writer, id, &closed.operations);
+        if let (Err(_), Some(run)) = (&state_file, &run) {
+            // It is written again, under another name.
+            self.remove_run(run.info.id);
+        }
+        let state_file = state_file?;
         if is_planted(Bug::CheckpointApart) {
             writer.edit(|edit| drop(writer.checkpoint_edit(edit, &closed)))?;
         }
-        let dropped = self.naming(run.as_deref(), || {
+        let dropped = self.naming(run.as_deref(), state_file.written.is_some().then_some(id), || {
             writer.edit_dropping(|edit| {
                 if let Some(run) = &run {
                     edit.put_run(id, run_row(&run.info, 0));
                 }
+                state_file.add_to(edit, id);
                 writer.checkpoint_edit(edit, &closed)
             })
         })?;
@@ -98,19 +109,21 @@ impl Engine {
         for seq in dropped {
             self.tell_failed(writer.log.remove_file(seq));
         }
+        state_file.replaced.iter().for_each(|id| self.remove_state_file(*id));
         self.kick(Job::Merge);
         Ok(true)
     }
 
-    /// Makes an edit that names a new run. Without room nothing was applied, and the run is given up: it is written
-    /// again when there is room.
-    fn naming<T>(&self, run: Option<&Run>, edit: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Makes an edit that names a new run or state file. Without room nothing was applied, and they are given up: they
+    /// are written again when there is room.
+    fn naming<T>(&self, run: Option<&Run>, state_file: Option<u64>, edit: impl FnOnce() -> Result<T>) -> Result<T> {
         let result = edit();
-        if let (Err(error), Some(run)) = (&result, run)
+        if let Err(error) = &result
             && error.is_no_space()
             && self.writer()?.catalog.is_settled()
         {
-            self.remove_run(run.info.id);
+            run.into_iter().for_each(|run| self.remove_run(run.info.id));
+            state_file.into_iter().for_each(|id| self.remove_state_file(id));
         }
         result
     }
@@ -199,7 +212,7 @@ impl Engine {
     }
 
     fn replace_runs(&self, writer: &Writer, taken: &[Arc<Run>], run: Option<Arc<Run>>, compacted: u64) -> Result<()> {
-        self.naming(run.as_deref(), || {
+        self.naming(run.as_deref(), None, || {
             writer.edit(|edit| {
                 if let Some(run) = &run {
                     edit.put_run(run.info.id, run_row(&run.info, 1));
@@ -313,12 +326,19 @@ impl Writer {
             term: closed.term,
             index: closed.ticket.index,
             compact_revision: closed.compact_revision,
+            compact_ordered: closed.compact_ordered,
             ..Checkpoint::default()
         });
         for (id, lease) in &closed.leases {
             match lease {
                 Some(lease) => edit.put_lease(id.get(), lease_row(lease)),
                 None => edit.remove_lease(id.get()),
+            }
+        }
+        for (name, cursor) in &closed.cursors {
+            match cursor {
+                Some(cursor) => edit.put_cursor(name, cursor_row(cursor)),
+                None => edit.remove_cursor(name),
             }
         }
         let spans = self.log.segments();

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::error::code;
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, RangeEnd};
 use crate::op::{Op, Txn, check_key};
@@ -26,11 +27,11 @@ pub(crate) fn check_txn(txn: &Txn, limits: TxnLimits) -> Result<()> {
 fn check_level(txn: &Txn, budget: usize, ops_max: usize, depth_max: usize, depth: usize) -> Result<()> {
     let too_large = |what, len: usize, max: usize| Error::TooLarge { what, len: len as u64, max: max as u64 };
     if depth > depth_max {
-        return Err(too_large("depth of nested txns", depth, depth_max));
+        return Err(too_large(code::TXN_DEPTH, depth, depth_max));
     }
     let count = txn.compares.len().max(txn.then.len()).max(txn.or_else.len());
     if count > budget {
-        return Err(too_large("number of operations in txn request", ops_max - budget + count, ops_max));
+        return Err(too_large(code::TXN_OPS, ops_max - budget + count, ops_max));
     }
     let argument = |what| Error::InvalidArgument(Invalid::Argument(what));
     for token in &txn.fences {
@@ -44,6 +45,7 @@ fn check_level(txn: &Txn, budget: usize, ops_max: usize, depth_max: usize, depth
             Op::Put(put) => put.check()?,
             Op::Delete(delete) => check_key(&delete.range.start)?,
             Op::Range(range) => range.check()?,
+            Op::Advance(advance) => advance.check()?,
             Op::Txn(nested) if !nested.fences.is_empty() => return Err(argument("a nested txn takes no fences")),
             Op::Txn(nested) => check_level(nested, budget - count, ops_max, depth_max, depth + 1)?,
             Op::Grant(grant) if grant.id.is_none() => return Err(argument("a grant in a txn names its lease")),

@@ -1,11 +1,16 @@
-//! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases.
+//! The part of the state that has no versions: the head's revision and log position, the compact revision, the leases,
+//! the operations that are remembered, the cursors.
 //!
 //! It belongs to the head, commands not yet synced included, and is guarded by the commit mutex. What readers may see
 //! of it moves at publication.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use crate::engine::command::Stamp;
+use crate::engine::cursors::{Cursor, Cursors};
+use crate::engine::operations::{Remember, Window};
 use crate::kv::LeaseId;
 use crate::store::entry::Entry;
 
@@ -20,7 +25,12 @@ pub(crate) struct State {
     pub(crate) index: u64,
     /// Below it no read is answered; `None` while nothing was compacted.
     pub(crate) compact_revision: Option<u64>,
+    /// The highest revision that was ordered to be compacted; cursors hold it back.
+    pub(crate) compact_ordered: Option<u64>,
+    pub(crate) cursors: Cursors,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    /// The operations with an id that are remembered.
+    pub(crate) operations: Window,
     /// The hidden ones among them, by when they end: boot, its clock in ms, id.
     pub(crate) shared: BTreeSet<(u128, u64, LeaseId)>,
     /// How many keys a command may change when it is ordered. Replay lifts it: what was logged had been let through.
@@ -104,7 +114,10 @@ impl State {
             term: 0,
             index: 0,
             compact_revision: None,
+            compact_ordered: None,
+            cursors: Cursors::new(),
             leases: BTreeMap::new(),
+            operations: Window::default(),
             shared: BTreeSet::new(),
             command_changes_max,
         }
@@ -131,6 +144,16 @@ impl State {
         }
         for (id, change) in &changes.leases {
             self.set_lease(*id, change.lease().cloned());
+        }
+        self.compact_ordered = changes.compact_ordered.max(self.compact_ordered);
+        for (name, cursor) in &changes.cursors {
+            match cursor {
+                Some(cursor) => self.cursors.insert(name.clone(), cursor.clone()),
+                None => self.cursors.remove(name),
+            };
+        }
+        if let Some(remember) = &changes.operation {
+            self.operations.install(remember);
         }
     }
 
@@ -161,11 +184,21 @@ pub(crate) struct Changes {
     /// What happens to leases, in order: in one txn an id may end and be granted again.
     pub(crate) leases: Vec<(LeaseId, LeaseChange)>,
     pub(crate) compact_revision: Option<u64>,
+    pub(crate) compact_ordered: Option<u64>,
+    /// New or changed cursors by name; `None` for one that is dropped.
+    pub(crate) cursors: Vec<(Bytes, Option<Cursor>)>,
+    /// What is remembered of the command.
+    pub(crate) operation: Option<Remember>,
 }
 
 impl Changes {
     /// Whether the command changes nothing, so that it is neither numbered nor logged (CH-09).
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.leases.is_empty() && self.compact_revision.is_none()
+        self.entries.is_empty()
+            && self.leases.is_empty()
+            && self.compact_revision.is_none()
+            && self.operation.is_none()
+            && self.compact_ordered.is_none()
+            && self.cursors.is_empty()
     }
 }

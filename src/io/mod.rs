@@ -62,15 +62,22 @@ pub enum IoSite {
     RunOpen,
     RunRead,
     RunRemove,
+    StateCreate,
+    StateWrite,
+    StateSync,
+    StateSyncDir,
+    StateRead,
+    StateRemove,
     BackupCreate,
     BackupSyncDir,
+    ImportRead,
     Cleanup,
 }
 
 impl IoSite {
     /// All of them.
     #[cfg(feature = "_testing")]
-    pub const ALL: [IoSite; 34] = [
+    pub const ALL: [IoSite; 41] = [
         IoSite::StoreCreateDir,
         IoSite::StoreSyncDir,
         IoSite::StoreList,
@@ -102,8 +109,15 @@ impl IoSite {
         IoSite::RunOpen,
         IoSite::RunRead,
         IoSite::RunRemove,
+        IoSite::StateCreate,
+        IoSite::StateWrite,
+        IoSite::StateSync,
+        IoSite::StateSyncDir,
+        IoSite::StateRead,
+        IoSite::StateRemove,
         IoSite::BackupCreate,
         IoSite::BackupSyncDir,
+        IoSite::ImportRead,
         IoSite::Cleanup,
     ];
 }

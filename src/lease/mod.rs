@@ -23,9 +23,10 @@
 mod deadline;
 
 use std::collections::BTreeMap;
+use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
@@ -46,6 +47,8 @@ struct Inner {
     deadlines: Deadlines,
     leases: BTreeMap<LeaseId, Known>,
     grants_made: u64,
+    /// Who is to be woken once a lease has ended or lapsed, by numbers of their own.
+    listeners: BTreeMap<LeaseId, BTreeMap<u64, Waker>>,
     closed: bool,
     /// Nothing ends any more until a reopen.
     poisoned: bool,
@@ -139,8 +142,10 @@ impl Inner {
 impl Lessor {
     /// A grant was published, or a store with this lease opened: it ends at `deadline`.
     pub(crate) fn start(&self, id: LeaseId, terms: Terms, deadline: Duration) {
-        self.inner.lock().start(id, terms, deadline);
-        self.changed.notify_all();
+        let mut inner = self.inner.lock();
+        inner.start(id, terms, deadline);
+        // One command may have ended a lease of this id and granted it again.
+        self.tell_lost(inner, id);
     }
 
     /// A put with a hidden lease was published: the lease, perhaps a new one, ends no sooner than `deadline`.
@@ -162,7 +167,7 @@ impl Lessor {
         (known.marked, known.revoking) = (false, false);
         let deadline = now.saturating_add(known.terms.lock_delay);
         inner.deadlines.set(id, deadline);
-        self.changed.notify_all();
+        self.tell_lost(inner, id);
     }
 
     /// A revoke was published.
@@ -170,7 +175,38 @@ impl Lessor {
         let mut inner = self.inner.lock();
         inner.deadlines.remove(id);
         inner.leases.remove(&id);
+        self.tell_lost(inner, id);
+    }
+
+    /// Wakes who waits for a change, and who listens for the loss of this lease.
+    fn tell_lost(&self, mut inner: MutexGuard<'_, Inner>, id: LeaseId) {
+        let listeners = inner.listeners.remove(&id);
         self.changed.notify_all();
+        drop(inner);
+        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so
+    /// already.
+    pub(crate) fn listen(&self, id: LeaseId, number: u64, waker: Waker) -> bool {
+        let mut inner = self.inner.lock();
+        let alive = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
+        let lives = alive && !inner.closed && !inner.poisoned;
+        if lives {
+            inner.listeners.entry(id).or_default().insert(number, waker);
+        }
+        lives
+    }
+
+    /// Takes back [`Lessor::listen`].
+    pub(crate) fn unlisten(&self, id: LeaseId, number: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(listeners) = inner.listeners.get_mut(&id) {
+            listeners.remove(&number);
+            if listeners.is_empty() {
+                inner.listeners.remove(&id);
+            }
+        }
     }
 
     /// Moves the deadline to a full time to live from `now` on. Waits if the lease is being revoked.
@@ -288,13 +324,22 @@ impl Lessor {
 
     /// Lets go of everyone who waits for an end that will not be published.
     pub(crate) fn poison(&self) {
-        self.inner.lock().poisoned = true;
-        self.changed.notify_all();
+        self.stop(|inner| inner.poisoned = true);
     }
 
     pub(crate) fn close(&self) {
-        self.inner.lock().closed = true;
+        self.stop(|inner| inner.closed = true);
+    }
+
+    /// Wakes everybody.
+    fn stop(&self, set: impl FnOnce(&mut Inner)) {
+        let listeners = {
+            let mut inner = self.inner.lock();
+            set(&mut inner);
+            std::mem::take(&mut inner.listeners)
+        };
         self.changed.notify_all();
+        listeners.into_values().flatten().for_each(|(_, waker)| waker.wake());
     }
 }
 

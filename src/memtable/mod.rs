@@ -73,6 +73,11 @@ impl Memtable {
         count == 0 || (self.bytes() + added <= bytes_max && count + entries.len() <= ENTRIES_MAX)
     }
 
+    /// How many versions there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.table.read().slots.len() as u64
+    }
+
     /// About how much memory the versions take.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::code;
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{LeaseId, Revision};
 use crate::op::{Op, PutOptions};
@@ -59,7 +60,7 @@ impl GrantOptions {
 
     /// Refuses terms that no lease has (LE-01, X-02).
     pub(crate) fn check(&self) -> Result<()> {
-        check_time("lease TTL in milliseconds", self.ttl, TTL_MAX)?;
+        check_time(code::LEASE_TTL, self.ttl, TTL_MAX)?;
         check_time("lock delay in milliseconds", self.lock_delay, LOCK_DELAY_MAX)
     }
 }
@@ -74,7 +75,7 @@ pub(super) fn check_put_ttl(options: &PutOptions) -> Result<()> {
     if options.ignore_lease {
         return refused("a put keeps its deadline or takes a ttl, not both");
     }
-    check_time("ttl of a put in milliseconds", ttl, TTL_MAX)
+    check_time(code::PUT_TTL, ttl, TTL_MAX)
 }
 
 fn check_time(what: &'static str, time: Duration, max: Duration) -> Result<()> {

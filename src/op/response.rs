@@ -50,6 +50,15 @@ pub struct TxnResponse {
     pub responses: Vec<OpResponse>,
 }
 
+/// The answer to the advance of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdvanceResponse {
+    /// As that of a range: an advance changes no key.
+    pub revision: Revision,
+    /// Where the cursor stands now.
+    pub position: Revision,
+}
+
 /// The answer to one operation of a txn. A put reports the txn's new revision; a delete or a range does so once it or
 /// an earlier operation has changed a key, else the revision before the txn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,4 +76,6 @@ pub enum OpResponse {
     Grant(GrantResponse),
     /// Of a revoke.
     Revoke(RevokeResponse),
+    /// Of the advance of a cursor.
+    Advance(AdvanceResponse),
 }

@@ -1,7 +1,7 @@
 //! The catalog: the small redb file that names what is live, and the only place that sees redb.
 //!
 //! It holds which runs and log segments exist, up to where the runs hold everything (the checkpoint), and state that is
-//! small: leases. An [`Edit`] changes several rows in one durable step, made once the files that it names are synced.
+//! small: leases, cursors, and where remembered operations are. An [`Edit`] changes several rows in one durable step, made once the files that it names are synced.
 //!
 //! ```text
 //!            read               verify                    build                     publish
@@ -39,7 +39,8 @@ mod rows;
 mod tests;
 
 pub(crate) use contents::{
-    Checkpoint, Contents, Edit, LeaseRow, LeaseState, Meta, RunRow, SegmentRow, SegmentState, Stamp,
+    Checkpoint, Contents, CursorRow, Edit, LeaseRow, LeaseState, Meta, OperationsRow, RangeRow, RunRow, SegmentRow,
+    SegmentState, Stamp, StateFileRow,
 };
 use database::{Database, Failure};
 

@@ -200,7 +200,7 @@ impl KeyRetention {
 }
 
 /// How many entries are merged between two looks at `abort`.
-const ENTRIES_PER_ABORT_CHECK: u64 = 1024;
+pub(crate) const ENTRIES_PER_ABORT_CHECK: u64 = 1024;
 
 /// Merges positioned forward sources into run `id`. `None` if nothing is left, and then there is no file.
 ///

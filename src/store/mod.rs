@@ -22,6 +22,7 @@ pub(crate) mod key;
 pub(crate) mod merge;
 pub(crate) mod run;
 pub(crate) mod run_writer;
+pub(crate) mod state_file;
 #[cfg(test)]
 pub(crate) mod test_disk;
 #[cfg(test)]
@@ -45,6 +46,12 @@ impl Version {
     /// The memtable that takes writes.
     pub(crate) fn active(&self) -> &Arc<Memtable> {
         &self.memtables[0]
+    }
+
+    /// How many entries there are, of all revisions.
+    pub(crate) fn entry_count(&self) -> u64 {
+        let of_memtables: u64 = self.memtables.iter().map(|memtable| memtable.count()).sum();
+        of_memtables + self.runs.iter().map(|run| run.info.entries).sum::<u64>()
     }
 
     /// The newest version of a stored key at or below `revision`, tombstones included.

@@ -13,6 +13,7 @@
 //! without a window the watch stands at `matched`, or at `taken` if that is higher (its start lies in the future, or
 //! it was quicker than the publisher's last step).
 
+use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -57,15 +58,17 @@ struct State {
     error: Option<Error>,
     /// Ends the watch when it has nothing to read.
     frozen: bool,
-    /// A thread waits, and nobody has promised to wake it yet.
+    /// A thread waits or a waker is registered, and nobody has promised to wake it yet.
     parked: bool,
+    /// Woken instead of a thread, once.
+    waker: Option<Waker>,
 }
 
 impl Slot {
     /// A watcher from `start` on in a store whose published changes are matched up to `matched`.
     pub(super) fn new(id: u64, range: KeyRange, start: u64, matched: u64, frozen: bool) -> Self {
         let window = (start <= matched).then_some(Window { low: start, high: matched });
-        let state = State { window, taken: start - 1, head: None, error: None, frozen, parked: false };
+        let state = State { window, taken: start - 1, head: None, error: None, frozen, parked: false, waker: None };
         Slot { id, range, state: Mutex::new(state), parking: Condvar::new() }
     }
 
@@ -83,9 +86,27 @@ impl Slot {
         std::mem::take(&mut state.parked)
     }
 
-    /// Wakes the thread that waits, if any.
+    /// Wakes the thread that waits, if any, or the waker that is registered.
     pub(super) fn wake(&self) {
         self.parking.notify_one();
+        let waker = self.state.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Has `waker` woken once there is something to do; true if there is already.
+    pub(super) fn register(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if state.is_ready() {
+            return true;
+        }
+        state.parked = true;
+        match &mut state.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        false
     }
 
     /// Ends the watch with an error, unless it has one, and wakes it.

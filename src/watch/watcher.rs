@@ -6,6 +6,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::channel::WatchReceiver;
@@ -152,6 +153,22 @@ impl Watch {
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<WatchBatch>> {
         let until = self.hub.now().checked_add(timeout);
         self.await_batch(Wait::Until(until))
+    }
+
+    /// The next batch, for who waits for several things at once: if there is none now, the waker of `context` is woken
+    /// once there may be one. Reads storage but does not wait. `None` once the watch has ended.
+    ///
+    /// The time of [`WatchBuilder::progress_every`] wakes nobody here; a batch of progress comes if it is due when asked.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<WatchBatch>>> {
+        loop {
+            match self.try_next() {
+                Ok(None) if !self.done => {}
+                ready => return Poll::Ready(ready.transpose()),
+            }
+            if !self.slot.register(context.waker()) {
+                return Poll::Pending;
+            }
+        }
     }
 
     /// The largest revision R such that every match up to R was returned. A new watch from R + 1 continues exactly

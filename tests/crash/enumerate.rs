@@ -54,7 +54,7 @@ fn every_crash_leaves_what_was_acknowledged() {
 }
 
 /// So many images come to every site and every situation.
-const ENOUGH_FOR_ALL: usize = 50_000;
+const ENOUGH_FOR_ALL: usize = 200_000;
 
 impl Tally {
     fn add_sites(&self, hit: &BTreeMap<IoSite, u64>) {

@@ -17,7 +17,7 @@ use etclite::sabotage::{Bug, plant};
 use etclite::{Db, Error, Health, Watch};
 
 use super::budget::{Progress, number, over_seeds};
-use super::reference::{Blob, DeleteOp, GrantOp, Op, PutOp, Span, TokenOp, TxnItem, TxnOp};
+use super::reference::{AdvanceOp, Blob, DeleteOp, GrantOp, Op, PutOp, Span, TokenOp, TxnItem, TxnOp};
 use super::verify::{Closely, Expected, check, clock_at, compare, message, recover, write_on};
 use super::workload::{Runner, State, Step, millis, new_machine, open_store, pull_the_plug, steps};
 
@@ -73,7 +73,7 @@ struct Case {
 
 const PLAIN: Case = Case { name: "", before: |_| Vec::new(), step: |_| Step::Flush, killed: false, copy: false };
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 32] = [
     Case { name: "put", step: |_| put("b", 300, 0), ..PLAIN },
     Case { name: "small put", step: |_| put("ba", 2, 0), ..PLAIN },
     Case { name: "put that rolls", before: |_| vec![put("c", 3500, 0)], step: |_| put("c", 3400, 0), ..PLAIN },
@@ -95,6 +95,17 @@ const CASES: [Case; 26] = [
         ..PLAIN
     },
     Case { name: "delete range", before: |_| vec![put("a", 9, 0)], step: |_| delete_all(), ..PLAIN },
+    Case { name: "put with an id", step: |_| once(70), ..PLAIN },
+    Case { name: "flush with ids", before: |_| vec![once(70)], step: |_| Step::Flush, ..PLAIN },
+    Case {
+        name: "flush that makes one state file",
+        before: |_| (70..77).flat_map(|id| [once(id), Step::Flush]).chain([once(77)]).collect(),
+        step: |_| Step::Flush,
+        ..PLAIN
+    },
+    Case { name: "create a cursor", before: no_cursors, step: |_| create_cursor(), ..PLAIN },
+    Case { name: "advance with a put", before: with_cursor, step: advance, ..PLAIN },
+    Case { name: "flush with a cursor", before: with_cursor, step: |_| Step::Flush, ..PLAIN },
     Case { name: "grant", step: |_| grant(9), ..PLAIN },
     Case { name: "revoke", before: |_| leased(), step: |_| Step::Op(Op::Revoke(8)), ..PLAIN },
     Case { name: "keep alive", before: |_| leased(), step: |_| Step::Op(Op::KeepAlive(8)), ..PLAIN },
@@ -126,9 +137,36 @@ fn put(key: &str, len: usize, lease: i64) -> Step {
     Step::Op(Op::Put(PutOp { key: key.into(), value: Blob(vec![b'x'; len]), lease, ..PutOp::default() }))
 }
 
+fn once(id: u128) -> Step {
+    let Step::Op(op) = put("once", 30, 0) else { unreachable!() };
+    Step::Op(Op::Once { id, since: None, op: Box::new(op) })
+}
+
 fn put_for(key: &str, ttl_ms: u64) -> Step {
     let put = PutOp { key: key.into(), value: Blob(vec![b'x'; 300]), ttl_ms: Some(ttl_ms), ..PutOp::default() };
     Step::Op(Op::Put(put))
+}
+
+fn no_cursors(runner: &Runner) -> Vec<Step> {
+    runner.state.model.cursors().into_iter().map(|(name, _)| Step::Op(Op::DropCursor(name))).collect()
+}
+
+fn with_cursor(runner: &Runner) -> Vec<Step> {
+    no_cursors(runner).into_iter().chain([create_cursor(), put("a", 9, 0)]).collect()
+}
+
+fn create_cursor() -> Step {
+    let span = Span { key: "a".into(), end: "b".into() };
+    Step::Op(Op::CreateCursor { name: "fault".into(), span, no_delete: false, at: None })
+}
+
+fn advance(runner: &Runner) -> Step {
+    let Step::Op(Op::Put(put)) = put("done", 20, 0) else { unreachable!() };
+    let model = &runner.state.model;
+    let name = Blob::from("fault");
+    let (_, from) = model.cursors().into_iter().find(|(known, _)| *known == name).unwrap();
+    let advance = TxnItem::Advance(AdvanceOp { name, from, to: model.revision() });
+    Step::Op(Op::Txn(TxnOp { then: vec![TxnItem::Put(put), advance], ..TxnOp::default() }))
 }
 
 fn grant(id: i64) -> Step {

@@ -63,6 +63,16 @@ fn s7_checkpoint_apart() {
 }
 
 #[test]
+fn s27_operation_forgotten_at_flush() {
+    planted(Bug::OperationForgotten);
+}
+
+#[test]
+fn s28_advance_apart() {
+    planted(Bug::AdvanceApart);
+}
+
+#[test]
 fn s10_any_bad_frame_ends() {
     caught(|seed| corrupt::search(seed, Bug::AnyBadFrameEnds));
 }

@@ -47,7 +47,7 @@ impl Expected {
 
     /// What a poisoned store still answers: leases are not part of it.
     pub(crate) fn of_reads(revision: u64, model: Model) -> Self {
-        let questions = questions(&model).into_iter().filter(|op| *op != Op::Leases).collect();
+        let questions = questions(&model).into_iter().filter(|op| *op != Op::Leases && *op != Op::Remembered).collect();
         Self::with(questions, revision, model)
     }
 
@@ -59,14 +59,14 @@ impl Expected {
 }
 
 /// What determines everything else: all keys now and at the compact revision, every event in between with what was
-/// before it, all leases with their times and keys.
+/// before it, all leases with their times and keys, which operations are remembered, the cursors.
 fn questions(model: &Model) -> Vec<Op> {
     let all = Span { key: Blob(vec![0]), end: Blob(vec![0]) };
     let from = model.compact_revision().max(1);
     let at = |revision| Op::Range(RangeOp { span: all.clone(), revision, ..RangeOp::default() });
     let watch = WatchOp { span: all.clone(), from, prev_kv: true, ..WatchOp::default() };
     let slot = u8::MAX;
-    vec![Op::Leases, at(0), at(from), Op::Watch { slot, watch }, Op::Drain(slot)]
+    vec![Op::Leases, Op::Remembered, Op::Cursors, at(0), at(from), Op::Watch { slot, watch }, Op::Drain(slot)]
 }
 
 /// A store may put several revisions in a batch.

@@ -9,9 +9,10 @@ use etclite::io::{Clock, Disk, IoSite, Now};
 use etclite::testing::{Knobs, backup_to, expire, merge_all, open_on, with_knobs};
 use etclite::{Db, Error, LeaseId, Options};
 
+use super::db::model_options;
 use super::generate::{Profile, sequence};
 use super::reference::{Answer, Model, Op, TxnAnswer, TxnItem, TxnOp};
-use super::translate::{delete, grant, put_options, txn};
+use super::translate::{create_cursor, delete, grant, once, put_options, txn};
 
 /// One thing that a workload does.
 #[derive(Clone, Debug)]
@@ -140,7 +141,15 @@ pub(crate) fn knobs(seed: u64) -> Knobs {
 /// The steps that a seed stands for.
 pub(crate) fn steps(seed: u64) -> Vec<Step> {
     let mut draws = SplitMix64::new(seed).split("steps");
-    let profile = Profile { time: true, reopen: true, watchers: false, watch_filters: false, hashes: false };
+    let profile = Profile {
+        time: true,
+        reopen: true,
+        watchers: false,
+        watch_filters: false,
+        hashes: false,
+        ids: true,
+        cursors: true,
+    };
     let length = 10 + draws.index(16);
     let changes = |op: &Op| !matches!(op, Op::Range(_) | Op::TimeToLive(_) | Op::Leases);
     let ops = sequence(seed, 4 * length, &profile).into_iter().filter(changes).take(length);
@@ -166,6 +175,10 @@ pub(crate) fn steps(seed: u64) -> Vec<Step> {
 /// Makes some values long, so that frames span sectors, segments roll and memtables fill.
 fn pad(op: &mut Op, draws: &mut SplitMix64) {
     let len = [0, 0, 100, 400, 900, 1700][draws.index(6)];
+    pad_to(op, len);
+}
+
+fn pad_to(op: &mut Op, len: usize) {
     let longer = |value: &mut Vec<u8>| {
         if !value.is_empty() {
             value.resize(len.max(value.len()), b'.');
@@ -180,6 +193,8 @@ fn pad(op: &mut Op, draws: &mut SplitMix64) {
                 }
             }
         }
+        // A repetition is the same request again.
+        Op::Once { id, op, .. } => pad_to(op, [0, 100, 700][usize::try_from(*id % 3).unwrap()]),
         _ => {}
     }
 }
@@ -198,7 +213,7 @@ pub(crate) fn open_store(disk: &SimDisk, clock: &SimClock, knobs: Knobs) -> etcl
 
 /// Opens the store with other options.
 pub(crate) fn open_with(disk: &SimDisk, clock: &SimClock, knobs: Knobs, options: Options) -> etclite::Result<Db> {
-    open_on(Arc::new(disk.clone()), Arc::new(clock.clone()), with_knobs(options, knobs))
+    open_on(Arc::new(disk.clone()), Arc::new(clock.clone()), with_knobs(model_options(options), knobs))
 }
 
 /// Does the workload of a seed. `prepare` may sabotage the disk first.
@@ -352,13 +367,17 @@ impl Runner {
                 let answer = self.state.model.apply(op);
                 self.state.at = now;
                 self.state.forget_renewals();
-                match (op, &answer) {
-                    (Op::Grant(grant), Ok(_)) => drop(self.state.renewed.remove(&grant.id)),
-                    (Op::Txn(txn), Ok(Answer::Txn(answer))) => self.state.forget_granted(txn, answer),
-                    (Op::KeepAlive(id), Ok(_)) => drop(self.state.renewed.insert(*id)),
+                let (op, answer) = match (op, &answer) {
+                    (Op::Once { op, .. }, Ok(Answer::Once { replayed: false, answer })) => (&**op, Some(&**answer)),
+                    _ => (op, answer.as_ref().ok()),
+                };
+                match (op, answer) {
+                    (Op::Grant(grant), Some(_)) => drop(self.state.renewed.remove(&grant.id)),
+                    (Op::Txn(txn), Some(Answer::Txn(answer))) => self.state.forget_granted(txn, answer),
+                    (Op::KeepAlive(id), Some(_)) => drop(self.state.renewed.insert(*id)),
                     _ => {}
                 }
-                answer.is_ok()
+                answer.is_some()
             }
             Step::Open => {
                 self.state = State { model: self.state.recovered(now), renewed: BTreeSet::new(), at: now };
@@ -383,6 +402,10 @@ fn execute(db: &Db, op: &Op) -> etclite::Result<()> {
         Op::Grant(op) => db.grant_with(grant(op)).map(drop),
         Op::Revoke(id) => db.lease(LeaseId::new(*id)).revoke().map(drop),
         Op::KeepAlive(id) => db.lease(LeaseId::new(*id)).keep_alive().map(drop),
+        Op::Once { id, since, op } => once(db, *id, *since, op).map(drop),
+        Op::CreateCursor { name, span, no_delete, at } => create_cursor(db, name, span, *no_delete, *at).map(drop),
+        Op::ResetCursor { name, to } => db.open_cursor(&**name)?.reset(*to).map(drop),
+        Op::DropCursor(name) => db.open_cursor(&**name)?.drop_cursor().map(drop),
         other => unreachable!("no workload does {other:?}"),
     }
 }

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use tutorial::{config, keep_alive, lease, put_get, services, watch};
+use tutorial::{config, election, keep_alive, lease, lock, put_get, services, watch};
 
 /// What an example prints on a new store, and again on the store that it left behind.
 fn printed(run: impl Fn(&Path, &mut dyn Write) -> Result<(), Box<dyn Error>>) -> String {
@@ -76,6 +76,30 @@ down  services/web/2
     assert_eq!(printed(|path, out| services::run(path, out, Duration::from_secs(2))), wanted);
 }
 
+const LOCKED: &str = "\
+acquired lock for s1
+released lock for s1
+acquired lock for s2
+";
+
+#[test]
+fn two_sessions_take_turns_with_a_lock() {
+    assert_eq!(printed(lock::run), LOCKED);
+}
+
+const LED: &str = "\
+leader: a
+leader: b
+leader: b, with news
+leader: b, with more news
+leader: c
+";
+
+#[test]
+fn an_observer_sees_every_leader_in_order() {
+    assert_eq!(printed(election::run), LED);
+}
+
 #[test]
 fn the_tutorial_runs_them_all_on_one_store() {
     let text = printed(tutorial::run);
@@ -83,5 +107,6 @@ fn the_tutorial_runs_them_all_on_one_store() {
     for line in ["q1mi:dsb", "/nazha/ and its lease are gone", "ttl: 5", "changed {\"port\": \"9090\"}"] {
         assert!(text.lines().any(|printed| printed == line), "no line {line:?} in {text}");
     }
-    assert!(text.ends_with("down  services/web/2\n"), "{text}");
+    assert!(text.contains("down  services/web/2\n") && text.contains(LOCKED), "{text}");
+    assert!(text.ends_with(LED), "{text}");
 }

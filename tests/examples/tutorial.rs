@@ -11,10 +11,14 @@ use std::time::Duration;
 
 #[path = "config.rs"]
 pub(crate) mod config;
+#[path = "election.rs"]
+pub(crate) mod election;
 #[path = "keep_alive.rs"]
 pub(crate) mod keep_alive;
 #[path = "lease.rs"]
 pub(crate) mod lease;
+#[path = "lock.rs"]
+pub(crate) mod lock;
 #[path = "put_get.rs"]
 pub(crate) mod put_get;
 #[path = "services.rs"]
@@ -39,7 +43,13 @@ pub(crate) fn run(db_path: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Err
     config::run(db_path, out)?;
 
     writeln!(out, "\n# services that register and are discovered; one dies and is gone after 2 s (services.rs)")?;
-    services::run(db_path, out, Duration::from_secs(2))
+    services::run(db_path, out, Duration::from_secs(2))?;
+
+    writeln!(out, "\n# a lock that two sessions want (lock.rs)")?;
+    lock::run(db_path, out)?;
+
+    writeln!(out, "\n# an election with three candidates (election.rs)")?;
+    election::run(db_path, out)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -130,7 +130,7 @@ fn x_11_read_only_writes_nothing_and_reads_everything() {
     bytes[end.next_multiple_of(8)..][..40].fill(0x5a);
     fs::write(&newest, bytes).unwrap();
     let modes = |mode| {
-        for dir in [path.clone(), path.join("log"), path.join("run")] {
+        for dir in [path.clone(), path.join("log"), path.join("run"), path.join("state")] {
             fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
         }
     };

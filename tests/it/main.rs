@@ -6,10 +6,16 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod co_election;
+mod co_mutex;
+mod co_recipes;
+mod co_session;
+mod co_stm;
 mod compaction;
 mod concurrency;
 mod embedding;
 mod errors;
+mod etcd_rows;
 mod fence;
 mod files;
 mod gate;
@@ -22,6 +28,8 @@ mod lapse;
 mod lease;
 mod lease_random;
 mod limits;
+mod once;
+mod once_crash;
 mod put_delete;
 mod put_ttl;
 mod range;

@@ -448,15 +448,15 @@ fn etcd_14140_nothing_unsynced_is_seen() {
             .collect();
         let mut watch = db.watch(..).from(2).start().unwrap();
         let mut seen = Vec::new();
-        // Looks once at least, however fast the writers are.
         loop {
-            let done = writers.iter().all(|writer| writer.is_finished());
+            // Asked before a look, so that there is one even if they are fast.
+            let finished = writers.iter().all(|writer| writer.is_finished());
             let read = db.revision().get();
             seen.push((read, disk.position()));
             if let Some(batch) = watch.next_timeout(ms(1)).unwrap() {
                 seen.push((batch.revision().get(), disk.position()));
             }
-            if done {
+            if finished {
                 break seen;
             }
         }

@@ -4,10 +4,14 @@
 //! still between operations, or remaining times cannot be compared.
 
 use super::harness::Target;
-use super::reference::{Answer, Blob, Failure, LeaseInfo, Op, RangeOp, WatchOp};
-use super::translate::{delete, delete_answer, event, failure, key_range, put_answer, put_options, range};
+use super::reference::{
+    Answer, Blob, CURSORS_MAX, Failure, LeaseInfo, OPERATION_IDS_AGE, OPERATION_IDS_MAX, Op, RangeOp, WatchOp,
+};
+use super::translate::{
+    create_cursor, delete, delete_answer, event, failure, key_range, once, put_answer, put_options, range,
+};
 use super::translate::{grant, range_answer, txn, txn_answer};
-use etclite::{Db, LeaseId, LeaseStatus, Revision, Watch};
+use etclite::{Db, LeaseId, LeaseStatus, Options, Revision, Watch};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,6 +21,13 @@ pub(crate) trait Host {
     fn open(&mut self) -> Db;
     /// Moves the clock on. With a store, returns once it has ended every lease whose deadline has come.
     fn advance(&mut self, ms: u64, db: Option<&Db>);
+}
+
+/// The options that the model knows of.
+pub(crate) fn model_options(options: Options) -> Options {
+    let options = options.operation_ids_max(OPERATION_IDS_MAX).operation_ids_age(OPERATION_IDS_AGE);
+    // The model keeps every answer whole.
+    options.operation_result_bytes_max(1 << 20).cursors_max(CURSORS_MAX)
 }
 
 /// A store on a host, with its open watchers by slot.
@@ -128,6 +139,26 @@ impl<H: Host> DbTarget<H> {
                 Answer::Done
             }
             Op::Reopen { elapsed_ms, renewed } => self.reopen(*elapsed_ms, *renewed)?,
+            Op::Once { id, since, op } => {
+                let (replayed, answer) = once(&self.db, *id, *since, op)?;
+                Answer::Once { replayed, answer: Box::new(answer) }
+            }
+            Op::CreateCursor { name, span, no_delete, at } => {
+                let cursor = create_cursor(&self.db, name, span, *no_delete, *at)?;
+                Answer::Position(cursor.position()?.get())
+            }
+            Op::ResetCursor { name, to } => Answer::Position(self.db.open_cursor(&**name)?.reset(*to)?.get()),
+            Op::DropCursor(name) => Answer::Position(self.db.open_cursor(&**name)?.drop_cursor()?.get()),
+            Op::WatchCursor { slot, name } => {
+                let watch = self.db.open_cursor(&**name)?.watch()?.start()?;
+                self.watches.insert(*slot, watch);
+                Answer::Done
+            }
+            Op::Cursors => {
+                let listed = self.db.cursors()?.into_iter();
+                Answer::Cursors(listed.map(|cursor| (Blob(cursor.name.to_vec()), cursor.position.get())).collect())
+            }
+            Op::Remembered => Answer::Ids(etclite::testing::remembered(&self.db)),
         })
     }
 }

@@ -8,7 +8,7 @@ use etclite::io::sim::{SimClock, SimDisk};
 use etclite::testing::{Knobs, expire, open_on, step, with_knobs};
 use etclite::{Db, Options};
 
-use super::db::{DbTarget, Host};
+use super::db::{DbTarget, Host, model_options};
 use super::generate::Profile;
 use super::harness::check_seeds;
 
@@ -27,7 +27,7 @@ impl Simulated {
 
 impl Host for Simulated {
     fn open(&mut self) -> Db {
-        let options = with_knobs(Options::new(), self.knobs);
+        let options = with_knobs(model_options(Options::new()), self.knobs);
         open_on(Arc::new(self.disk.clone()), Arc::new(self.clock.clone()), options).expect("opens")
     }
 

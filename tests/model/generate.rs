@@ -7,8 +7,8 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Blob, CALLERS_MAX, CompareOp, DeleteOp, GrantOp, Model, Op, Operand, PutOp, RangeOp, Relation, SortBy, Span,
-    TokenOp, TxnItem, TxnOp, WatchOp,
+    AdvanceOp, Blob, CALLERS_MAX, CompareOp, DeleteOp, GrantOp, Model, Op, Operand, PutOp, RangeOp, Relation, SortBy,
+    Span, TokenOp, TxnItem, TxnOp, WatchOp,
 };
 use std::time::Duration;
 
@@ -43,12 +43,23 @@ pub(crate) struct Profile {
     pub(crate) watch_filters: bool,
     /// Hashes of revisions.
     pub(crate) hashes: bool,
+    /// Writes with an operation id, and repetitions of them.
+    pub(crate) ids: bool,
+    /// Durable cursors.
+    pub(crate) cursors: bool,
 }
 
 impl Profile {
     /// Everything there is.
-    pub(crate) const ALL: Profile =
-        Profile { time: true, reopen: true, watchers: true, watch_filters: true, hashes: true };
+    pub(crate) const ALL: Profile = Profile {
+        time: true,
+        reopen: true,
+        watchers: true,
+        watch_filters: true,
+        hashes: true,
+        ids: true,
+        cursors: true,
+    };
 }
 
 /// One source of choices: a seeded generator (SplitMix64, Steele et al. 2014), or given bytes and then zeros.
@@ -129,9 +140,65 @@ const PUT_TTLS_MS: [u64; 10] = [0, 1, 5, 16, 20, 90, 100, 103, 1_600, 1_625];
 const DELAYS_MS: [u64; 6] = [0, 0, 0, 1, 5, 40];
 const STEPS_MS: [u64; 6] = [0, 1, 2, 5, 20, 100];
 const WATCHERS: u64 = 3;
+const OPERATIONS: u64 = 9;
+const CURSORS: [&str; 3] = ["one", "two", "three"];
 const NESTING_MAX: u32 = 3;
 
 fn operation(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
+    if profile.cursors && draws.chance(8) {
+        return cursor(draws, profile, model);
+    }
+    let op = plain(draws, profile, model);
+    if profile.ids && draws.chance(20) { once(draws, model, op) } else { op }
+}
+
+fn cursor(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
+    let name = Blob::from(draws.pick(&CURSORS));
+    match draws.below(10) {
+        0..4 => {
+            // Few definitions, so that a cursor is found again.
+            let span = Span { key: "a".into(), end: draws.pick(&["", "b", "c", "\0"]).into() };
+            let at = if draws.chance(50) { None } else { Some(revision(draws, model)) };
+            Op::CreateCursor { name, span, no_delete: draws.chance(10), at }
+        }
+        4..6 => Op::ResetCursor { name, to: revision(draws, model) },
+        6..7 => Op::DropCursor(name),
+        7..9 if profile.watchers => Op::WatchCursor { slot: slot(draws), name },
+        _ => Op::Txn(TxnOp { then: vec![advance(draws, model)], ..TxnOp::default() }),
+    }
+}
+
+/// Mostly from where the cursor stands.
+fn advance(draws: &mut Draws<'_>, model: &Model) -> TxnItem {
+    let name = Blob::from(draws.pick(&CURSORS));
+    let at = model.cursors().into_iter().find(|(known, _)| *known == name).map(|(_, position)| position);
+    let from = at.filter(|_| draws.chance(85)).unwrap_or_else(|| revision(draws, model));
+    let to = if draws.chance(70) {
+        from.max(model.revision() - draws.below(3).min(model.revision() - 1))
+    } else {
+        revision(draws, model)
+    };
+    TxnItem::Advance(AdvanceOp { name, from, to })
+}
+
+/// A write under an id, or one that was sent before.
+fn once(draws: &mut Draws<'_>, model: &Model, op: Op) -> Op {
+    let since = if draws.chance(50) { None } else { Some(revision(draws, model)) };
+    let known: Vec<(u128, Op)> = model.remembered().iter().map(|known| (known.id, known.op.clone())).collect();
+    if !known.is_empty() && draws.chance(50) {
+        let (id, op) = draws.pick(&known);
+        return Op::Once { id, since, op: Box::new(op) };
+    }
+    let id = u128::from(1 + draws.below(OPERATIONS));
+    match op {
+        Op::Put(_) | Op::Delete(_) | Op::Txn(_) | Op::Grant { .. } | Op::Revoke(_) => {
+            Op::Once { id, since, op: Box::new(op) }
+        }
+        other => other,
+    }
+}
+
+fn plain(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
     match draws.below(100) {
         0..22 => Op::Put(put(draws, model)),
         22..32 => Op::Delete(delete(draws)),
@@ -202,6 +269,9 @@ fn txn(draws: &mut Draws<'_>, model: &Model, depth: u32) -> TxnOp {
 }
 
 fn item(draws: &mut Draws<'_>, model: &Model, depth: u32) -> TxnItem {
+    if !model.cursors().is_empty() && draws.chance(12) {
+        return advance(draws, model);
+    }
     match draws.below(20) {
         0..7 => TxnItem::Put(put(draws, model)),
         7..10 => TxnItem::Delete(delete(draws)),

@@ -8,7 +8,7 @@
 
 use super::generate::{Profile, sequence};
 use super::reference::{
-    Answer, Blob, Failure, Model, Op, RangeAnswer, RangeOp, Span, TxnAnswer, TxnItem, TxnOp, WatchOp,
+    Answer, Blob, Failure, Model, Op, RangeAnswer, RangeOp, Remembered, Span, TxnAnswer, TxnItem, TxnOp, WatchOp,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -189,8 +189,11 @@ impl<T: Target> Pair<T> {
 }
 
 /// Evens out what a store may answer in more than one way, and only that.
-fn forgive(op: &Op, expected: &Answer, actual: &mut Answer) {
+pub(crate) fn forgive(op: &Op, expected: &Answer, actual: &mut Answer) {
     match (op, expected, actual) {
+        (Op::Once { op, .. }, Answer::Once { answer: expected, .. }, Answer::Once { answer: actual, .. }) => {
+            forgive(op, expected, actual);
+        }
         (Op::Range(range), Answer::Range(expected), Answer::Range(actual)) => forgive_count(range, expected, actual),
         (Op::Txn(txn), Answer::Txn(expected), Answer::Txn(actual)) => forgive_txn(txn, expected, actual),
         (Op::Drain(_), Answer::Batches(expected), Answer::Batches(batches)) => {
@@ -227,7 +230,7 @@ fn forgive_txn(txn: &TxnOp, expected: &TxnAnswer, actual: &mut TxnAnswer) {
 }
 
 /// Reads everything: all keys at each readable revision and one to either side, every event from each revision on,
-/// each key alone, and the leases.
+/// each key alone, the leases, and what is remembered of operations: repeating them changes nothing.
 pub(crate) fn audit(model: &Model) -> Vec<Op> {
     let all = Span { key: Blob(vec![0]), end: Blob(vec![0]) };
     let (head, compacted) = (model.revision(), model.compact_revision());
@@ -245,6 +248,13 @@ pub(crate) fn audit(model: &Model) -> Vec<Op> {
         ops.push(Op::Range(RangeOp { span, ..RangeOp::default() }));
     }
     ops.extend(model.leases().iter().map(|lease| Op::TimeToLive(lease.id)));
+    ops.extend([Op::Remembered, Op::Cursors]);
+    ops.extend(model.cursors().into_iter().flat_map(|(name, _)| {
+        let slot = u8::MAX;
+        [Op::WatchCursor { slot, name }, Op::Drain(slot)]
+    }));
+    let repeat = |known: &Remembered| Op::Once { id: known.id, since: Some(0), op: Box::new(known.op.clone()) };
+    ops.extend(model.remembered().iter().map(repeat));
     ops
 }
 

@@ -249,6 +249,7 @@ fn i21_i26_watchers_get_everything_up_to_their_progress_or_learn_of_the_compacti
                     assert_eq!(failure, Failure::Compacted(model.compact_revision()), "seed {seed}");
                     assert!(open.remove(slot).is_some(), "seed {seed}: the end is told once");
                 }
+                (Op::WatchCursor { slot, .. }, Ok(_)) => drop(open.remove(slot)),
                 (Op::Reopen { .. }, _) => open.clear(),
                 _ => {}
             }

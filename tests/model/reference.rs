@@ -10,9 +10,15 @@
 
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
+#[path = "cursors.rs"]
+mod cursors;
+#[path = "remembered.rs"]
+mod remembered;
 #[path = "vocabulary.rs"]
 mod vocabulary;
 
+pub(crate) use cursors::{AdvanceOp, CURSORS_MAX, Cursor};
+pub(crate) use remembered::{OPERATION_IDS_AGE, OPERATION_IDS_MAX, Remembered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 pub(crate) use vocabulary::*;
@@ -25,8 +31,14 @@ pub(crate) struct Model {
     revision: u64,
     /// `None` until the first compaction: not the same as a compaction at 0 (CP-01).
     compacted: Option<u64>,
+    /// What was ordered to be compacted; cursors may hold it back.
+    ordered: Option<u64>,
+    cursors: BTreeMap<Blob, Cursor>,
     leases: BTreeMap<i64, Lease>,
     watchers: BTreeMap<u8, Watcher>,
+    /// The operations with an id, oldest first, and the highest revision of one that was forgotten.
+    remembered: Vec<Remembered>,
+    forgotten: u64,
     now_ms: u64,
     /// The budget of TX-08; unlimited by default (CH-04).
     max_txn_ops: usize,
@@ -59,8 +71,12 @@ impl Model {
             changes: Vec::new(),
             revision: 1,
             compacted: None,
+            ordered: None,
+            cursors: BTreeMap::new(),
             leases: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            remembered: Vec::new(),
+            forgotten: 0,
             now_ms: 0,
             max_txn_ops: usize::MAX,
         }
@@ -136,6 +152,13 @@ impl Model {
             Op::KeepAlive(id) => Answer::Millis(self.keep_alive(*id)?),
             Op::TimeToLive(id) => Answer::TimeToLive(self.time_to_live(*id)),
             Op::Leases => Answer::Leases(self.leases()),
+            Op::CreateCursor { name, span, no_delete, at } => self.create_cursor(name, span, *no_delete, *at)?,
+            Op::ResetCursor { name, to } => self.reset_cursor(name, *to)?,
+            Op::DropCursor(name) => self.drop_cursor(name)?,
+            Op::WatchCursor { slot, name } => self.watch_cursor(*slot, name)?,
+            Op::Cursors => Answer::Cursors(self.cursors()),
+            Op::Once { id, since, op } => self.once(*id, *since, op)?,
+            Op::Remembered => Answer::Ids(self.remembered.iter().map(|known| (known.id, known.revision)).collect()),
             Op::Watch { slot, watch } => {
                 self.watch(*slot, watch)?;
                 Answer::Done
@@ -286,11 +309,14 @@ impl Model {
         }
         let before = self.clone();
         before.check_txn(txn, &mut before.clone())?;
-        let answer = self.write(|model| model.run_txn(txn, &before));
-        if answer.is_err() {
+        let result = self.write(|model| model.run_txn(txn, &before));
+        if result.is_err() {
             self.leases = before.leases;
+            self.cursors = before.cursors;
         }
-        answer.map(|answer| TxnAnswer { revision: self.revision, ..answer })
+        let answer = result?;
+        self.settle_compaction();
+        Ok(TxnAnswer { revision: self.revision, ..answer })
     }
 
     /// Whether a token holds. The model's time stands still while it is asked: no lease is past its deadline.
@@ -300,22 +326,23 @@ impl Model {
         lock.is_some() && self.is_usable(token.lease)
     }
 
-    /// `leased` is the store as it was, but with the leases that earlier operations granted and without those that they
-    /// ended: of leases, and of nothing else, these count.
-    fn check_txn(&self, txn: &TxnOp, leased: &mut Model) -> Result<(), Failure> {
+    /// `ahead` is the store as it was, but with the leases and cursors as earlier operations leave them: of these, and of
+    /// nothing else, they count.
+    fn check_txn(&self, txn: &TxnOp, ahead: &mut Model) -> Result<(), Failure> {
         for item in self.branch(txn) {
             match item {
-                TxnItem::Put(put) => leased.check_put(put)?,
+                TxnItem::Put(put) => ahead.check_put(put)?,
                 TxnItem::Range(range) => self.check_revision(range.revision)?,
                 TxnItem::Delete(_) => {}
-                TxnItem::Txn(nested) => self.check_txn(nested, leased)?,
+                TxnItem::Txn(nested) => self.check_txn(nested, ahead)?,
                 TxnItem::Grant(grant) => {
-                    leased.grant_with(grant)?;
+                    ahead.grant_with(grant)?;
                 }
                 TxnItem::Revoke(id) => {
-                    leased.check_revocable(*id)?;
-                    leased.leases.remove(id);
+                    ahead.check_revocable(*id)?;
+                    ahead.leases.remove(id);
                 }
+                TxnItem::Advance(advance) => ahead.advance_cursor(advance)?,
             }
         }
         Ok(())
@@ -338,6 +365,10 @@ impl Model {
                 TxnItem::Revoke(id) => {
                     let deleted = self.end(*id)?;
                     Answer::Revoked { revision: self.seen(), deleted }
+                }
+                TxnItem::Advance(advance) => {
+                    self.advance_cursor(advance)?;
+                    Answer::Advance { revision: self.seen(), position: advance.to }
                 }
             });
         }
@@ -371,8 +402,9 @@ impl Model {
         match self.compacted {
             Some(compacted) if revision <= compacted => return Err(Failure::Compacted(compacted)),
             _ if revision > self.revision => return Err(Failure::FutureRevision(self.revision)),
-            _ => self.compacted = Some(revision),
+            _ => self.ordered = self.ordered.max(Some(revision)),
         }
+        self.settle_compaction();
         Ok(self.revision)
     }
 

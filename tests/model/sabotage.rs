@@ -46,6 +46,11 @@ fn s16_event_late() {
 }
 
 #[test]
+fn s27_operation_forgotten_at_flush() {
+    must_be_caught(Bug::OperationForgotten);
+}
+
+#[test]
 fn s17_lease_refreshed_by_replay() {
     must_be_caught(Bug::LeaseRefreshed);
 }

@@ -6,12 +6,12 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use super::reference::{
-    Answer, Blob, CALLERS_MAX, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, HIDDEN, Kv, Operand,
-    PutAnswer, PutOp, RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
+    Answer, Blob, CALLERS_MAX, CompareOp, DeleteAnswer, DeleteOp, Event, Failure, GrantOp, HIDDEN, Kv, Op as ModelOp,
+    Operand, PutAnswer, PutOp, RangeAnswer, RangeOp, Relation, SortBy, Span, TokenOp, TxnAnswer, TxnItem, TxnOp,
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
-use etclite::{Compare, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{Compare, Cursor, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
     CompareOn, Delete, DeleteResponse, GrantOptions, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder,
     SortTarget, Token, TxnResponse,
@@ -86,6 +86,7 @@ fn item(item: &TxnItem) -> Op {
         TxnItem::Txn(op) => txn(op).into(),
         TxnItem::Grant(op) => grant(op).into(),
         TxnItem::Revoke(id) => Op::revoke(*id),
+        TxnItem::Advance(op) => Op::advance(&*op.name, op.from, op.to),
     }
 }
 
@@ -122,6 +123,57 @@ fn compare(compare: &CompareOp) -> Compare {
         Operand::Held { create, lease } => Compare::held(Token::new(&*compare.span.key, *create, *lease)),
         Operand::Alive(id) => Compare::lease_alive(*id),
     }
+}
+
+/// Makes a cursor, or finds it.
+pub(crate) fn create_cursor(
+    db: &Db,
+    name: &Blob,
+    span: &Span,
+    no_delete: bool,
+    at: Option<u64>,
+) -> etclite::Result<Cursor> {
+    let mut builder = db.cursor(&**name, key_range(span));
+    if no_delete {
+        builder = builder.no_delete();
+    }
+    if let Some(at) = at {
+        builder = builder.at(at);
+    }
+    builder.create()
+}
+
+/// Sends a write under an operation id; whether it was a repetition, and its answer.
+pub(crate) fn once(db: &Db, id: u128, since: Option<u64>, op: &ModelOp) -> etclite::Result<(bool, Answer)> {
+    let mut operation = db.operation(id);
+    if let Some(since) = since {
+        operation = operation.since(since);
+    }
+    Ok(match op {
+        ModelOp::Put(op) => {
+            let answer = operation.put_with(&*op.key, &*op.value, put_options(op))?;
+            (answer.replayed, Answer::Put(put_answer(&answer)))
+        }
+        ModelOp::Delete(op) => {
+            let answer = operation.delete_with(delete(op))?;
+            (answer.replayed, Answer::Delete(delete_answer(&answer)))
+        }
+        ModelOp::Txn(op) => {
+            let answer = operation.execute(txn(op))?;
+            (answer.replayed, Answer::Txn(txn_answer(&answer)))
+        }
+        ModelOp::Grant(op) => {
+            let answer = operation.grant_with(grant(op))?;
+            let granted = answer.granted().expect("a grant tells it").as_millis();
+            assert_eq!(answer.id().get(), op.id);
+            (answer.replayed, Answer::Millis(u64::try_from(granted).expect("the model's times fit")))
+        }
+        ModelOp::Revoke(id) => {
+            let answer = operation.revoke(*id)?;
+            (answer.replayed, Answer::Revision(answer.get()))
+        }
+        other => unreachable!("no operation id goes with {other:?}"),
+    })
 }
 
 // Responses.
@@ -167,6 +219,9 @@ pub(crate) fn txn_answer(response: &TxnResponse) -> TxnAnswer {
         OpResponse::Revoke(response) => {
             Answer::Revoked { revision: response.revision.get(), deleted: response.deleted }
         }
+        OpResponse::Advance(response) => {
+            Answer::Advance { revision: response.revision.get(), position: response.position.get() }
+        }
         other => panic!("a response that the model does not know: {other:?}"),
     });
     TxnAnswer { revision: response.revision.get(), succeeded: response.succeeded, answers: answers.collect() }
@@ -187,6 +242,14 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::LeaseNotFound => Failure::LeaseNotFound,
         Error::LeaseExists => Failure::LeaseExists,
         Error::SessionExpired => Failure::SessionExpired,
+        Error::CursorNotFound => Failure::CursorNotFound,
+        Error::CursorMoved { position } => Failure::CursorMoved(position.get()),
+        Error::Full { what: "cursors", .. } => Failure::TooLarge,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("another definition") => Failure::CursorExists,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("backward") => Failure::AdvanceBackward,
+        Error::InvalidArgument(Invalid::OperationIdReused) => Failure::OperationIdReused,
+        Error::InvalidArgument(Invalid::Argument(what)) if what.contains("can only read") => Failure::ReadWithId,
+        Error::Indeterminate => Failure::Indeterminate,
         other => Failure::Other(other.to_string()),
     }
 }
@@ -194,7 +257,6 @@ pub(crate) fn failure(error: &Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::super::generate::{KEYS, Profile, sequence};
-    use super::super::reference::Op as ModelOp;
     use super::*;
 
     #[test]

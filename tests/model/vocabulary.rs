@@ -3,6 +3,7 @@
 //! The types mirror etclite's requests and responses but share no code with them. Keys print as text, so that a failing
 //! sequence can be read.
 
+use super::AdvanceOp;
 use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
@@ -97,11 +98,44 @@ pub(crate) enum Op {
     KeepAlive(i64),
     TimeToLive(i64),
     Leases,
-    Watch { slot: u8, watch: WatchOp },
+    Watch {
+        slot: u8,
+        watch: WatchOp,
+    },
     Drain(u8),
     Progress(u8),
-    Advance { ms: u64 },
-    Reopen { elapsed_ms: u64, renewed: bool },
+    Advance {
+        ms: u64,
+    },
+    Reopen {
+        elapsed_ms: u64,
+        renewed: bool,
+    },
+    /// A put, delete, txn, grant or revoke with an operation id.
+    Once {
+        id: u128,
+        since: Option<u64>,
+        op: Box<Op>,
+    },
+    /// Which operations with an id are remembered.
+    Remembered,
+    CreateCursor {
+        name: Blob,
+        span: Span,
+        no_delete: bool,
+        at: Option<u64>,
+    },
+    ResetCursor {
+        name: Blob,
+        to: u64,
+    },
+    DropCursor(Blob),
+    /// A watch of what a cursor has not consumed.
+    WatchCursor {
+        slot: u8,
+        name: Blob,
+    },
+    Cursors,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -241,6 +275,7 @@ impl TxnOp {
                 TxnItem::Txn(nested) => nested.check_shape(left)?,
                 TxnItem::Grant(grant) => grant.check_shape()?,
                 TxnItem::Revoke(_) => {}
+                TxnItem::Advance(advance) => advance.check_shape()?,
             }
         }
         Ok(())
@@ -255,6 +290,7 @@ pub(crate) enum TxnItem {
     Txn(TxnOp),
     Grant(GrantOp),
     Revoke(i64),
+    Advance(AdvanceOp),
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -547,6 +583,20 @@ pub(crate) enum Answer {
     Progress(Option<u64>),
     /// The model has no hash.
     Hash(Option<u64>),
+    Once {
+        replayed: bool,
+        answer: Box<Answer>,
+    },
+    /// Of a cursor.
+    Position(u64),
+    Advance {
+        revision: u64,
+        position: u64,
+    },
+    /// Cursors with their positions, by name.
+    Cursors(Vec<(Blob, u64)>),
+    /// Operation ids with the revision of each, oldest first.
+    Ids(Vec<(u128, u64)>),
 }
 
 /// Why an operation failed: the engine's errors, one for one. Nothing was changed.
@@ -565,6 +615,14 @@ pub(crate) enum Failure {
     LeaseNotFound,
     LeaseExists,
     SessionExpired,
+    CursorNotFound,
+    CursorMoved(u64),
+    CursorExists,
+    AdvanceBackward,
+    OperationIdReused,
+    ReadWithId,
+    /// The operation may have been forgotten; this time nothing was changed.
+    Indeterminate,
     /// Anything that the model never answers.
     Other(String),
 }

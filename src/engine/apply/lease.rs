@@ -189,7 +189,9 @@ mod tests {
         state.leases.insert(id, Lease { renewal_epoch: 2, ..Lease::default() });
         let version = Version { memtables: vec![Arc::new(Memtable::default())], runs: Vec::new(), compacted: 0 };
         let kind = Kind::Revoke { id, cause: Cause::Expired { renewal_epoch } };
-        evaluate(&state, &version, &Command { time_ms: 0, seen: None, kind }).expect("an expiry never fails").changes
+        evaluate(&state, &version, &Command { time_ms: 0, seen: None, operation: None, kind })
+            .expect("an expiry never fails")
+            .changes
     }
 
     #[test]

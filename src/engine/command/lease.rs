@@ -30,7 +30,7 @@ pub(super) fn begins_time(txn: &Txn) -> bool {
         Op::Grant(_) => true,
         Op::Put(put) => put.options.ttl.is_some(),
         Op::Txn(nested) => begins_time(nested),
-        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) => false,
+        Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) => false,
     })
 }
 

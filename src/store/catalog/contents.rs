@@ -34,6 +34,8 @@ pub(crate) struct Checkpoint {
     pub(crate) index: u64,
     /// The oldest revision that can be read; `None` while nothing was compacted.
     pub(crate) compact_revision: Option<u64>,
+    /// The highest revision that was ordered to be compacted, held back by cursors or not.
+    pub(crate) compact_ordered: Option<u64>,
     /// The hash of the state, as a group's members compare it; 0 in a store that is alone.
     pub(crate) state_hash: u64,
     /// The index of the closing frame, or 0 if the store was not closed cleanly.
@@ -138,6 +140,65 @@ pub(crate) struct LeaseRow {
     pub(crate) state: LeaseState,
 }
 
+/// A file of remembered operations; see `store/state_file.rs`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct StateFileRow {
+    /// The log index of its first record.
+    pub(crate) first_index: u64,
+    /// The log index of its last record.
+    pub(crate) last_index: u64,
+    /// Its length in bytes.
+    pub(crate) len: u64,
+    /// Its checksum.
+    pub(crate) crc: u32,
+}
+
+/// What is known of remembered operations beside their records.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct OperationsRow {
+    /// Records below this log index no longer count.
+    pub(crate) first_index: u64,
+    /// The highest revision of a record that was dropped; 0 if none was.
+    pub(crate) dropped_revision: u64,
+    /// The latest time that was seen in a command with an operation id, in milliseconds since the Unix epoch.
+    pub(crate) time_ms: u64,
+}
+
+/// Where a cursor's range ends.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) enum RangeRow {
+    /// The range is one key.
+    #[default]
+    Key,
+    /// All keys below this one.
+    Before(Vec<u8>),
+    /// No end.
+    Unbounded,
+}
+
+/// A durable watch cursor; its key is its name.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct CursorRow {
+    /// The first key of its range.
+    pub(crate) start: Vec<u8>,
+    /// Where its range ends.
+    pub(crate) end: RangeRow,
+    /// It sees no puts.
+    pub(crate) no_put: bool,
+    /// It sees no deletes.
+    pub(crate) no_delete: bool,
+    /// How many revisions it may lag behind while it holds compaction; 0 is no bound.
+    pub(crate) max_lag: u64,
+    /// How long it may stand still while it holds compaction; 0 is no bound.
+    pub(crate) max_age_ms: u64,
+    /// Everything up to this revision is consumed.
+    pub(crate) position: u64,
+    /// It holds no compaction.
+    pub(crate) lapsed: bool,
+    /// When it last moved, by the orderer's clock.
+    pub(crate) moved_ms: u64,
+}
+
 /// Everything in the catalog.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Contents {
@@ -151,6 +212,12 @@ pub(crate) struct Contents {
     pub(crate) segments: BTreeMap<u64, SegmentRow>,
     /// By lease id.
     pub(crate) leases: BTreeMap<i64, LeaseRow>,
+    /// By file id.
+    pub(crate) state_files: BTreeMap<u64, StateFileRow>,
+    /// The one row about remembered operations.
+    pub(crate) operations: OperationsRow,
+    /// By name.
+    pub(crate) cursors: BTreeMap<Vec<u8>, CursorRow>,
 }
 
 /// A change to the catalog, made as a whole. Of several changes to one row the last counts.
@@ -161,6 +228,9 @@ pub(crate) struct Edit {
     pub(super) runs: BTreeMap<u64, Option<RunRow>>,
     pub(super) segments: BTreeMap<u64, Option<SegmentRow>>,
     pub(super) leases: BTreeMap<i64, Option<LeaseRow>>,
+    pub(super) state_files: BTreeMap<u64, Option<StateFileRow>>,
+    pub(super) operations: Option<OperationsRow>,
+    pub(super) cursors: BTreeMap<Vec<u8>, Option<CursorRow>>,
 }
 
 impl Edit {
@@ -204,6 +274,31 @@ impl Edit {
         self.leases.insert(id, None);
     }
 
+    /// Adds or replaces a state file.
+    pub(crate) fn put_state_file(&mut self, id: u64, row: StateFileRow) {
+        self.state_files.insert(id, Some(row));
+    }
+
+    /// Removes a state file.
+    pub(crate) fn remove_state_file(&mut self, id: u64) {
+        self.state_files.insert(id, None);
+    }
+
+    /// Replaces the row about remembered operations.
+    pub(crate) fn operations(&mut self, row: OperationsRow) {
+        self.operations = Some(row);
+    }
+
+    /// Adds or replaces a cursor.
+    pub(crate) fn put_cursor(&mut self, name: &[u8], row: CursorRow) {
+        self.cursors.insert(name.to_vec(), Some(row));
+    }
+
+    /// Removes a cursor.
+    pub(crate) fn remove_cursor(&mut self, name: &[u8]) {
+        self.cursors.insert(name.to_vec(), None);
+    }
+
     /// Whether it changes nothing.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Edit::default()
@@ -211,8 +306,8 @@ impl Edit {
 
     /// The edit that makes `contents` out of nothing.
     pub(super) fn all_of(contents: &Contents) -> Edit {
-        fn put<K: Ord + Copy, V: Clone>(rows: &BTreeMap<K, V>) -> BTreeMap<K, Option<V>> {
-            rows.iter().map(|(key, row)| (*key, Some(row.clone()))).collect()
+        fn put<K: Ord + Clone, V: Clone>(rows: &BTreeMap<K, V>) -> BTreeMap<K, Option<V>> {
+            rows.iter().map(|(key, row)| (key.clone(), Some(row.clone()))).collect()
         }
         Edit {
             meta: Some(contents.meta.clone()),
@@ -220,14 +315,17 @@ impl Edit {
             runs: put(&contents.runs),
             segments: put(&contents.segments),
             leases: put(&contents.leases),
+            state_files: put(&contents.state_files),
+            operations: Some(contents.operations),
+            cursors: put(&contents.cursors),
         }
     }
 
     pub(super) fn apply_to(&self, contents: &mut Contents) {
-        fn apply<K: Ord + Copy, V: Clone>(changes: &BTreeMap<K, Option<V>>, rows: &mut BTreeMap<K, V>) {
+        fn apply<K: Ord + Clone, V: Clone>(changes: &BTreeMap<K, Option<V>>, rows: &mut BTreeMap<K, V>) {
             for (key, change) in changes {
                 match change {
-                    Some(row) => drop(rows.insert(*key, row.clone())),
+                    Some(row) => drop(rows.insert(key.clone(), row.clone())),
                     None => drop(rows.remove(key)),
                 }
             }
@@ -237,5 +335,8 @@ impl Edit {
         apply(&self.runs, &mut contents.runs);
         apply(&self.segments, &mut contents.segments);
         apply(&self.leases, &mut contents.leases);
+        apply(&self.state_files, &mut contents.state_files);
+        apply(&self.cursors, &mut contents.cursors);
+        contents.operations = self.operations.unwrap_or(contents.operations);
     }
 }

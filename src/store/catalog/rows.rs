@@ -3,7 +3,7 @@
 //!
 //! | part | layout |
 //! |---|---|
-//! | key | tag u8, then for runs and segments the id, for leases the id's bits: u64 big-endian |
+//! | key | tag u8, then for runs, segments and state files the id, for leases the id's bits: u64 big-endian; for cursors the name |
 //! | value | crc u32 of key and rest, format u8, bincode of the row |
 //!
 //! One row more, the digest, has the number of the others and the sum of a 64-bit mix of each. A sum can be kept up
@@ -71,6 +71,15 @@ pub(super) fn changes(edit: &Edit) -> Result<Vec<Change>> {
     for (id, row) in &edit.leases {
         changes.push(change(key(LEASES, id.cast_unsigned()), row.as_ref())?);
     }
+    for (id, row) in &edit.state_files {
+        changes.push(change(key(STATE_FILES, *id), row.as_ref())?);
+    }
+    for (name, row) in &edit.cursors {
+        changes.push(change([&[CURSORS], name.as_slice()].concat(), row.as_ref())?);
+    }
+    if let Some(row) = &edit.operations {
+        changes.push(change(vec![OPERATIONS], Some(row))?);
+    }
     Ok(changes)
 }
 
@@ -131,6 +140,12 @@ impl Collector {
             RUNS => drop(self.contents.runs.insert(id(&mut reader)?, decode(bytes)?)),
             SEGMENTS => drop(self.contents.segments.insert(id(&mut reader)?, decode(bytes)?)),
             LEASES => drop(self.contents.leases.insert(id(&mut reader)?.cast_signed(), decode(bytes)?)),
+            STATE_FILES => drop(self.contents.state_files.insert(id(&mut reader)?, decode(bytes)?)),
+            CURSORS => {
+                let name = reader.take(reader.remaining())?.to_vec();
+                self.contents.cursors.insert(name, decode(bytes)?);
+            }
+            OPERATIONS => self.contents.operations = decode(bytes)?,
             _ => return None,
         }
         reader.is_empty().then_some(())
@@ -201,6 +216,9 @@ const CHECKPOINT: u8 = 2;
 const RUNS: u8 = 3;
 const SEGMENTS: u8 = 4;
 const LEASES: u8 = 5;
+const STATE_FILES: u8 = 33;
+const OPERATIONS: u8 = 35;
+const CURSORS: u8 = 37;
 
 #[cfg(test)]
 mod tests {

@@ -328,6 +328,7 @@ fn example() -> Contents {
             term: 2,
             index: 3,
             compact_revision: Some(4),
+            compact_ordered: Some(5),
             state_hash: u64::MAX,
             closing_frame: 6,
         },

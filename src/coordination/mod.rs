@@ -1,0 +1,54 @@
+//! Sessions, locks, elections: what people use etcd for, on nothing but [`Db`](crate::Db)'s public verbs.
+//!
+//! A lock is a queue of keys. Whoever wants it puts a key under the lock's name, attached to the lease of its session;
+//! the key that was created first owns the lock, and the others wait for the one just before theirs to go. So the order
+//! is fair and visible to everybody, a release wakes one waiter, and who dies gives way when its lease ends. The keys
+//! are those of etcd's `concurrency` package byte for byte, so that its clients take part in the same locks.
+//!
+//! ```
+//! # fn main() -> etclite::Result<()> {
+//! # let db = etclite::Db::in_memory()?;
+//! let session = db.session(std::time::Duration::from_secs(10))?;
+//! let guard = session.mutex("/my-lock").lock()?;
+//! assert_eq!(*guard.key(), format!("/my-lock/{}", session.lease()));
+//! guard.unlock()?;
+//! session.close()
+//! # }
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `session.rs` | a lease that lives as long as its owner wants, and its loss |
+//! | `line.rs` | the keys of a name in the order of their creation, read as far as somebody wants to know |
+//! | `wait.rs` | waiting: for an earlier key to go, and at the same time for a time-out, a cancellation, a lost session |
+//! | `mutex.rs`, `election.rs` | one owner at a time; with a value, a leader |
+//! | `rw_lock.rs`, `barrier.rs`, `queue.rs` | etcd's recipes, with `keys.rs` for their names |
+//! | `stm.rs` | functions that read and write keys as if they were alone |
+//!
+//! **Nobody polls.** A waiter has a watch on the key before its own and one on its own, and parks; it wakes for these
+//! two, for the end of its session, for its caller's cancellation or time-out, and when the store closes.
+//!
+//! **At once.** A waiter whose session ends is told so while the holder still holds (CO-03), and its place is gone.
+//! Differs from etcd: there it learns that when its turn comes; 3.4 even takes the lock then.
+
+mod barrier;
+mod election;
+mod keys;
+mod line;
+mod mutex;
+mod queue;
+mod rw_lock;
+mod session;
+mod stm;
+mod wait;
+
+pub use barrier::{Barrier, DoubleBarrier, InsideBarrier};
+pub use election::{Election, LeaderObserver, Leadership};
+pub use keys::NewKey;
+pub(crate) use line::Lines;
+pub use mutex::{LockGuard, Mutex};
+pub use queue::{PriorityQueue, Queue};
+pub use rw_lock::RwLock;
+pub use session::{SESSION_TTL_DEFAULT, Session, SessionDone, SessionOptions};
+pub use stm::{Isolation, Stm, StmBuilder, StmResponse};
+pub use wait::{Cancel, WaitOptions};

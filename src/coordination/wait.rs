@@ -1,0 +1,253 @@
+//! Waiting: for a watch to have something, and at the same time for the caller's patience, its cancellation and the
+//! end of its session.
+//!
+//! All of these wake one parked thread by the same waker, so nothing is polled. What wakes a waiter is looked at in this
+//! order: events first, since they may mean that its wait is over, whatever else has happened.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::coordination::line::{Line, Place};
+use crate::coordination::session::Session;
+use crate::db::Db;
+use crate::db::signal::{Parker, Signal};
+use crate::error::{Error, Result};
+use crate::kv::{KeyRange, LeaseId, Revision};
+use crate::op::{Compare, Delete, Op, OpResponse, Put, Range, Token, Txn, TxnResponse};
+use crate::watch::Watch;
+
+/// Cancels waits from another thread: of all calls that were given a clone of it, now or later. For one program that
+/// ends, or one request that is given up.
+///
+/// ```
+/// # let db = etclite::Db::in_memory()?;
+/// use etclite::coordination::{Cancel, WaitOptions};
+/// # let (one, two) = (db.session(std::time::Duration::from_secs(9))?, db.session(std::time::Duration::from_secs(9))?);
+/// let held = one.mutex("lock").lock()?;
+/// let cancel = Cancel::new();
+/// std::thread::scope(|scope| {
+///     let options = WaitOptions::new().cancel(&cancel);
+///     let waiter = scope.spawn(move || two.mutex("lock").lock_with(&options).map(|guard| guard.is_some()));
+///     cancel.cancel();
+///     assert!(matches!(waiter.join().expect("no panic"), Err(etclite::Error::WaitCanceled)));
+/// });
+/// # Ok::<(), etclite::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Cancel {
+    signal: Arc<Signal>,
+}
+
+impl Cancel {
+    /// Nothing is cancelled yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the waits with [`Error::WaitCanceled`], and those to come. Does not wait for them.
+    pub fn cancel(&self) {
+        self.signal.give();
+    }
+
+    /// Whether it was called.
+    pub fn is_canceled(&self) -> bool {
+        self.signal.is_given()
+    }
+}
+
+/// How long a call waits, and what ends it.
+#[derive(Clone, Debug, Default)]
+pub struct WaitOptions {
+    timeout: Option<Duration>,
+    cancel: Option<Cancel>,
+}
+
+impl WaitOptions {
+    /// Waits for ever.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits for at most that long; zero does not wait.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Waits until that is called.
+    #[must_use]
+    pub fn cancel(mut self, cancel: &Cancel) -> Self {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+}
+
+/// What a wait came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// What was waited for has come, or may have.
+    Come,
+    /// The time was up.
+    TimedOut,
+}
+
+/// One call's waits.
+pub(super) struct Waiter<'a> {
+    db: &'a Db,
+    /// Whose end ends the wait.
+    session: Option<&'a Session>,
+    cancel: Option<&'a Cancel>,
+    /// On the monotonic clock.
+    until: Option<Duration>,
+    parker: Arc<Parker>,
+    waker: Waker,
+}
+
+impl<'a> Waiter<'a> {
+    pub(super) fn new(db: &'a Db, session: Option<&'a Session>, options: &'a WaitOptions) -> Self {
+        let until = options.timeout.and_then(|timeout| db.mono_time().checked_add(timeout));
+        let parker = Parker::new();
+        let waker = Waker::from(parker.clone());
+        Waiter { db, session, cancel: options.cancel.as_ref(), until, parker, waker }
+    }
+
+    /// Waits until one of these watches has something, which is not returned: look at the store. Drop the watches
+    /// before, so that a line is up to date.
+    pub(super) fn wait(&self, watches: &mut [Watch]) -> Result<Waited> {
+        let _lost = self.session.map(|session| session.lost().listen(&self.waker));
+        let _canceled = self.cancel.map(|cancel| cancel.signal.listen(&self.waker));
+        loop {
+            let mut context = Context::from_waker(&self.waker);
+            for watch in &mut *watches {
+                match watch.poll(&mut context) {
+                    Poll::Pending => {}
+                    // A compaction was faster than the waiter, who looks anyway.
+                    Poll::Ready(Some(Ok(_) | Err(Error::Compacted { .. }))) => return Ok(Waited::Come),
+                    Poll::Ready(Some(Err(error))) => return Err(error),
+                    // A store that is opened read-only never changes.
+                    Poll::Ready(None) => return Err(Error::ReadOnly),
+                }
+            }
+            if self.cancel.is_some_and(Cancel::is_canceled) {
+                return Err(Error::WaitCanceled);
+            }
+            if let Some(session) = self.session {
+                session.check()?;
+            }
+            let left = self.until.map(|until| until.saturating_sub(self.db.mono_time()));
+            if left == Some(Duration::ZERO) || !self.parker.park(left) {
+                return Ok(Waited::TimedOut);
+            }
+            // A figure, which orders nothing.
+            self.db.lines().wakes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until nothing is before this key in its line that blocks it.
+    ///
+    /// # Errors
+    /// [`Error::SessionExpired`] once the key is gone: after each wait it is looked for again.
+    pub(super) fn wait_turn(&self, line: &Line, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
+        loop {
+            let (place, seen) = line.place(self.db, own, blocks)?;
+            let before = match place {
+                Place::Gone => return Err(self.session.map_or(Error::SessionExpired, Session::loss)),
+                Place::First => return Ok(Waited::Come),
+                Place::Behind(key) => key,
+            };
+            let gone = |key: &Bytes| self.db.watch(key).no_put().from(seen + 1).start();
+            let mut watches = match (gone(&before), gone(&own.key)) {
+                (Ok(before), Ok(own)) => [before, own],
+                // In the meantime a compaction passed what was seen.
+                (Err(Error::Compacted { .. }), _) | (_, Err(Error::Compacted { .. })) => continue,
+                (Err(error), _) | (_, Err(error)) => return Err(error),
+            };
+            if self.wait(&mut watches)? == Waited::TimedOut {
+                return Ok(Waited::TimedOut);
+            }
+        }
+    }
+}
+
+impl Db {
+    fn mono_time(&self) -> Duration {
+        self.engine().clock.now().mono
+    }
+}
+
+/// A key that a session has put to stand in line.
+pub(super) struct Entry {
+    pub(super) own: Token,
+    /// Whether this call has put it; otherwise the session had it already, with this value.
+    pub(super) found: Option<Bytes>,
+    /// Whether nobody else was there.
+    pub(super) alone: bool,
+}
+
+/// Puts the session's key under the prefix, unless it is there already.
+pub(super) fn enter(session: &Session, prefix: &Bytes, value: &[u8]) -> Result<Entry> {
+    join(session, own_key(prefix, session.lease()), KeyRange::prefix(prefix), value)
+}
+
+/// Puts a key of the session's, unless it is there already: one txn, which also tells whether nothing of what may block
+/// the key was there before it.
+///
+/// Differs from etcd: there the txn reads the oldest key of the prefix, sorting all of them each time.
+pub(super) fn join(session: &Session, key: Bytes, blocking: KeyRange, value: &[u8]) -> Result<Entry> {
+    let put = || Put::new(&key, value).lease(session.lease());
+    let absent = || Compare::create_revision(&key).eq(0);
+    let behind = Txn::new().when([absent()]).then([put()]).or_else([Range::new(&key)]);
+    let alone = [absent(), Compare::create_revision(blocking).eq(0)];
+    let txn = session.db().txn().when(alone).then([put()]).or_else([Op::from(behind)]);
+    let response = txn.commit().map_err(without_lease)?;
+    let found = if response.succeeded { None } else { found_in(&response) };
+    let (found, revision) = found.map_or((None, response.revision), |(value, created)| (Some(value), created));
+    Ok(Entry { own: Token { key, revision, lease: session.lease() }, found, alone: response.succeeded })
+}
+
+/// To a session, a lease that is not there is its own end.
+pub(super) fn without_lease(error: Error) -> Error {
+    if matches!(error, Error::LeaseNotFound) { Error::SessionExpired } else { error }
+}
+
+/// The value and the creation of the session's own key, if it was there.
+fn found_in(response: &TxnResponse) -> Option<(Bytes, Revision)> {
+    let [OpResponse::Txn(join)] = &response.responses[..] else { return None };
+    let [OpResponse::Range(range)] = &join.responses[..] else { return None };
+    range.kvs.first().map(|kv| (kv.value.clone(), kv.create_revision))
+}
+
+/// The key of a session under a prefix: the lease in lowercase hexadecimal, as etcd's `%s%x`.
+pub(super) fn own_key(prefix: &[u8], lease: LeaseId) -> Bytes {
+    let mut key = prefix.to_vec();
+    key.extend_from_slice(lease.to_string().as_bytes());
+    key.into()
+}
+
+/// The prefix of a name: name and `/`, as etcd's `concurrency` has it.
+pub(super) fn prefix_of(name: &[u8]) -> Bytes {
+    [name, b"/"].concat().into()
+}
+
+/// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
+pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
+    if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
+        match leave(session.db(), &entry.own) {
+            // With the session or the store everything is gone that could be removed, or nothing can be.
+            Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    waited
+}
+
+/// Deletes a key if it is still the one that was created then. Whether it was.
+pub(super) fn leave(db: &Db, own: &Token) -> Result<bool> {
+    let same = Compare::create_revision(&own.key).eq(own.revision);
+    Ok(db.txn().when([same]).then([Delete::new(&own.key)]).commit()?.succeeded)
+}

@@ -1,0 +1,275 @@
+//! Keeping leases alive: what renews them while somebody wants them, and tells when one is lost.
+//!
+//! One thread renews all kept leases of a store, each a third of its time after the last renewal, as etcd's client
+//! does. It exists only while a lease is kept and wakes only when a renewal is due; a renewal costs memory alone, but
+//! for the first one after a grant or an open (see `lease/mod.rs`). A process that is gone renews nothing, so its
+//! leases end; one that was paused for longer than a lease finds it ended, and never revives it.
+//!
+//! A lease is **lost** when it ends, whoever ended it; when the store is closed or poisoned; and for its owner at the
+//! latest one time to live after the *sending* of the last renewal that was answered, by the clock that the deadline
+//! runs on. It is told at once: the lessor wakes [`Kept`] from publication, without waiting for the next renewal.
+//!
+//! Locks: the keeper's own is taken alone. The thread holds the engine, not a `Db`, so that it never drops the last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::db::Db;
+use crate::db::signal::Signal;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::io::thread::{self, JoinHandle};
+use crate::kv::LeaseId;
+
+/// A lease is renewed once this part of its time has passed.
+const RENEW_PART: u32 = 3;
+
+/// How long a renewal waits, at most, that failed for want of room or time.
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// Renews the kept leases of one store.
+#[derive(Debug, Default)]
+pub(crate) struct Keeper {
+    state: Mutex<State>,
+    /// Signalled when a renewal is due earlier than before, when nothing is kept any more, and at close.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    /// With the time when each is to be renewed, on the boot clock; none while it is being renewed.
+    kept: BTreeMap<u64, (Arc<Kept>, Option<Duration>)>,
+    /// The same by time.
+    due: BTreeSet<(Duration, u64)>,
+    running: bool,
+    closed: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A lease that is kept alive.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    id: LeaseId,
+    /// Until when the last answered renewal holds, in nanoseconds of the boot clock.
+    valid_until: AtomicU64,
+    /// Given when the lease is lost.
+    pub(crate) lost: Signal,
+}
+
+/// Keeps a lease alive until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    engine: Arc<Engine>,
+    keeper: Arc<Keeper>,
+    kept: Arc<Kept>,
+    number: u64,
+}
+
+impl Db {
+    /// Keeps a lease alive that was granted, or renewed, for `ttl` by a call that began at `sent` on the boot clock.
+    ///
+    /// # Errors
+    /// [`Error::LeaseNotFound`] if it has ended already; [`Error::Closed`]; [`Error::Io`] without a thread.
+    pub(crate) fn keep(&self, id: LeaseId, ttl: Duration, sent: Duration) -> Result<Keeping> {
+        let engine = self.engine().clone();
+        let keeper = self.keeper().clone();
+        let kept = Arc::new(Kept { id, valid_until: AtomicU64::new(nanos(sent + ttl)), lost: Signal::default() });
+        let number = keeper.add(&engine, &kept, sent + ttl / RENEW_PART)?;
+        let keeping = Keeping { engine, keeper, kept, number };
+        // From now on the end of the lease is told. One that came before is found out here.
+        if keeping.engine.lessor.listen(id, number, Waker::from(keeping.kept.clone())) {
+            return Ok(keeping);
+        }
+        self.engine().check_open()?;
+        self.engine().check_poison()?;
+        Err(Error::LeaseNotFound)
+    }
+
+    /// The time on the clock that leases run on.
+    pub(crate) fn boot_time(&self) -> Duration {
+        self.engine().clock.boot()
+    }
+}
+
+impl Keeping {
+    /// What is known of the lease.
+    pub(crate) fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+
+    /// Whether the lease is not lost, by what its owner can know: also when nobody has come to end it yet.
+    pub(crate) fn is_valid(&self) -> bool {
+        let until = Duration::from_nanos(self.kept.valid_until.load(Ordering::Acquire));
+        !self.kept.lost.is_given() && self.engine.clock.boot() < until
+    }
+
+    /// Ends the renewals. The lease counts as lost from here on, whatever becomes of it.
+    pub(crate) fn stop(&self) {
+        self.keeper.remove(self.number);
+        self.engine.lessor.unlisten(self.kept.id, self.number);
+        self.kept.lost.give();
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Wake for Kept {
+    /// The lease has ended, or its store takes no writes any more.
+    fn wake(self: Arc<Self>) {
+        self.lost.give();
+    }
+}
+
+impl Keeper {
+    fn add(self: &Arc<Self>, engine: &Arc<Engine>, kept: &Arc<Kept>, due: Duration) -> Result<u64> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        state.next += 1;
+        let number = state.next;
+        state.kept.insert(number, (kept.clone(), None));
+        state.put_back(number, due);
+        self.changed.notify_one();
+        if state.running || engine.options.tuning.manual {
+            return Ok(number);
+        }
+        // The one before has done its last step.
+        state.thread.take().map(JoinHandle::join);
+        let (keeper, engine) = (self.clone(), engine.clone());
+        match thread::spawn("keep", move || keeper.run(&engine)) {
+            Ok(thread) => {
+                state.running = true;
+                state.thread = Some(thread);
+                Ok(number)
+            }
+            Err(error) => {
+                state.remove(number);
+                Err(Error::io("start a thread", "", error))
+            }
+        }
+    }
+
+    fn remove(&self, number: u64) {
+        let mut state = self.state.lock();
+        state.remove(number);
+        if state.kept.is_empty() {
+            self.changed.notify_one();
+        }
+    }
+
+    fn run(&self, engine: &Engine) {
+        while self.wait_due(engine) {
+            self.renew_due(engine);
+        }
+    }
+
+    /// Waits until a renewal is due; false once there is nothing to keep.
+    fn wait_due(&self, engine: &Engine) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed || state.kept.is_empty() {
+                state.running = false;
+                return false;
+            }
+            let Some(&(due, _)) = state.due.first() else {
+                // All that is kept is being renewed, by a test.
+                self.changed.wait(&mut state);
+                continue;
+            };
+            let wait = due.saturating_sub(engine.clock.boot());
+            if wait.is_zero() {
+                return true;
+            }
+            self.changed.wait_for(&mut state, wait);
+        }
+    }
+
+    /// Renews what is due by now.
+    pub(crate) fn renew_due(&self, engine: &Engine) {
+        let now = engine.clock.boot();
+        loop {
+            // Not held while the lease is renewed.
+            let taken = self.state.lock().take_due(now);
+            let Some((number, kept)) = taken else { return };
+            // The time is read before the renewal is asked for, so that it is never taken for longer than it is.
+            let sent = engine.clock.boot();
+            let next = match engine.keep_alive(kept.id) {
+                Ok(ttl) => {
+                    kept.valid_until.store(nanos(sent + ttl), Ordering::Release);
+                    Some(sent + ttl / RENEW_PART)
+                }
+                Err(Error::Timeout | Error::Full { .. }) => kept.retry_at(sent),
+                Err(_) => None,
+            };
+            match next {
+                Some(due) => self.state.lock().put_back(number, due),
+                None => {
+                    self.remove(number);
+                    kept.lost.give();
+                }
+            }
+        }
+    }
+
+    /// Ends all renewals and the thread, and tells everyone. A thread that is under way here does not wait for itself.
+    pub(crate) fn close(&self) {
+        let (kept, thread) = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.due.clear();
+            self.changed.notify_one();
+            (std::mem::take(&mut state.kept), state.thread.take())
+        };
+        kept.into_values().for_each(|(kept, _)| kept.lost.give());
+        let others = thread.filter(|thread| thread.thread().id() != thread::current());
+        others.map(JoinHandle::join);
+    }
+}
+
+impl State {
+    fn remove(&mut self, number: u64) {
+        if let Some((_, Some(due))) = self.kept.remove(&number) {
+            self.due.remove(&(due, number));
+        }
+    }
+
+    fn take_due(&mut self, now: Duration) -> Option<(u64, Arc<Kept>)> {
+        let (due, number) = self.due.first().copied().filter(|(due, _)| *due <= now)?;
+        self.due.remove(&(due, number));
+        let (kept, at) = self.kept.get_mut(&number)?;
+        *at = None;
+        Some((number, kept.clone()))
+    }
+
+    /// Unless nobody wants it any more.
+    fn put_back(&mut self, number: u64, due: Duration) {
+        if let Some((_, at)) = self.kept.get_mut(&number) {
+            *at = Some(due);
+            self.due.insert((due, number));
+        }
+    }
+}
+
+impl Kept {
+    /// When to try again, as long as the last renewal holds.
+    fn retry_at(&self, now: Duration) -> Option<Duration> {
+        let left = Duration::from_nanos(self.valid_until.load(Ordering::Acquire)).saturating_sub(now);
+        (!left.is_zero()).then(|| now + (left / 2).min(RETRY_MAX))
+    }
+}
+
+/// Saturating after five centuries.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
