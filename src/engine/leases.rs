@@ -85,7 +85,8 @@ impl Engine {
         let Answer { response, replay } = self.submit_once(Kind::Put(put), operation)?;
         let Response::Put(response) = response else { return Err(other_kind()) };
         if replay.is_none() {
-            timed.map_or(Ok(()), |key| self.note_late_put(&key))?;
+            // The put stands, whatever becomes of this.
+            self.tell_failed(timed.map_or(Ok(()), |key| self.note_late_put(&key)));
         }
         Ok((response, replay))
     }
@@ -106,8 +107,9 @@ impl Engine {
         let Answer { response, replay } = self.submit_once(Kind::Txn(txn), operation)?;
         let Response::Txn(response) = response else { return Err(other_kind()) };
         if replay.is_none() {
-            self.note_late_grants(&response)?;
-            timed.iter().try_for_each(|key| self.note_late_put(key))?;
+            // The txn stands, whatever becomes of this.
+            self.tell_failed(self.note_late_grants(&response));
+            self.tell_failed(timed.iter().try_for_each(|key| self.note_late_put(key)));
         }
         Ok((response, replay))
     }
