@@ -186,12 +186,12 @@ impl Window {
 
     /// Whether the records are in order, none twice, none above a log index.
     pub(crate) fn is_sound(&self, index: u64) -> bool {
-        let pairs = self.in_order.iter().zip(self.in_order.iter().skip(1));
+        let mut pairs = self.in_order.iter().zip(self.in_order.iter().skip(1));
         let ordered = |(a, b): (&Arc<Remembered>, &Arc<Remembered>)| {
             a.index < b.index && a.time_ms <= b.time_ms && a.revision <= b.revision
         };
         self.by_id.len() == self.len()
-            && pairs.map(ordered).all(|ordered| ordered)
+            && pairs.all(ordered)
             && self.in_order.back().is_none_or(|newest| newest.index <= index)
     }
 
