@@ -3,6 +3,8 @@
 mod fence;
 pub(crate) mod keeper;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod open;
 pub(crate) mod signal;
 mod snapshot;
