@@ -69,6 +69,8 @@ mod store;
 #[cfg(feature = "_testing")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(feature = "serde")]
+mod typed;
 mod watch;
 
 pub use coordination::{Session, SessionOptions};
@@ -88,6 +90,8 @@ pub use op::{
     RevokeResponse, SortOrder, SortTarget, Token, Txn, TxnResponse, stage,
 };
 pub use options::{Durability, LogEvent, LogHook, Options};
+#[cfg(feature = "serde")]
+pub use typed::{Bincode, Encoding, Typed, TypedValue};
 pub use watch::{
     BATCH_BYTES_DEFAULT, BATCH_BYTES_MAX, PROGRESS_EVERY_MIN, RECEIVER_CAPACITY_MAX, Watch, WatchBatch, WatchBuilder,
     WatchCanceller, WatchReceiver,
