@@ -167,6 +167,24 @@ pub(crate) fn decode_value<T: DeserializeOwned>(format: u8, bytes: &[u8]) -> Opt
     (len == rest.len()).then_some(value)
 }
 
+/// How many bytes a typed value may claim to have; a request has fewer.
+#[cfg(feature = "serde")]
+const TYPED_VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// Encodes a caller's value, if it can be.
+#[cfg(feature = "serde")]
+pub(crate) fn encode_typed<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    bincode::serde::encode_to_vec(value, bincode::config::standard()).ok()
+}
+
+/// Decodes a caller's value, of all the bytes.
+#[cfg(feature = "serde")]
+pub(crate) fn decode_typed<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let config = bincode::config::standard().with_limit::<TYPED_VALUE_BYTES_MAX>();
+    let (value, len) = bincode::serde::decode_from_slice(bytes, config).ok()?;
+    (len == bytes.len()).then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@ mod cursor;
 mod fence;
 pub(crate) mod keeper;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod open;
 mod operation;
 pub(crate) mod signal;

@@ -33,9 +33,9 @@ pub(super) enum DataCommand {
     },
     /// Make the new store DST of the backup SRC, once that proves whole
     ///
-    /// The revision stays the backup's, unless it is bumped: programs that have seen later revisions of the lost store
-    /// must not meet them again with other contents. A bump beyond what was written since the backup also marks the store
-    /// as compacted there, so that watches which go on from before are told so.
+    /// The revision stays the backup's, unless it is bumped: programs that have seen later revisions of the lost store must
+    /// not meet them again with other contents, so bump by more than was written since the backup. A bump also marks the
+    /// store as compacted at its revision, and then watches that go on from before are told so.
     Restore {
         /// The backup
         src: PathBuf,
@@ -87,7 +87,7 @@ pub(super) enum DataCommand {
     /// Put what a dump holds, from FILE or stdin, and grant its leases
     ///
     /// Keys, values and leases come back as ordinary writes, so revisions are new: up to a thousand keys share one. Each
-    /// lease gets its whole time again. The dump is read to its end before the first write: one that was cut off, or
+    /// lease gets its whole time again, and no lock delay. The dump is read to its end before the first write: one that was cut off, or
     /// whose leases exist already, changes nothing. A dump with history is played back: each of its revisions becomes
     /// one, or several if it changes a key twice or very much. Keys whose lease the dump does not hold are put without.
     Load {

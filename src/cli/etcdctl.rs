@@ -20,7 +20,7 @@ pub(super) fn translate(args: Vec<OsString>) -> Vec<OsString> {
             translated.extend(plain(word));
         }
     }
-    while let Some((at, word)) = words.next() {
+    for (at, word) in words.by_ref() {
         let ends = word == "--" || (word == "lock" && Some(at) == command);
         translated.extend(plain(word));
         if ends {

@@ -197,6 +197,7 @@ pub(super) fn counters(stats: &Stats) -> Vec<(&'static str, u64)> {
         ("logged_bytes", stats.logged_bytes),
         ("leases", stats.leases),
         ("operation_ids", stats.operation_ids),
+        ("cursors", stats.cursors),
         ("watches", stats.watches),
         ("snapshots", stats.snapshots),
         ("pinned_bytes", stats.pinned_bytes),

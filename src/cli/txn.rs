@@ -270,4 +270,27 @@ mod tests {
             assert!(compare(line.as_bytes()).is_err(), "{line}");
         }
     }
+
+    #[test]
+    fn no_line_is_too_odd() {
+        const PIECES: [&str; 24] = [
+            "\"", "\\", "'", "`", "(", ")", "=", "<", ">", "!", " ", "\\x", "\\u", "0", "f", "9", "mod", "val",
+            "lease", "put ", "get ", "del ", "--prefix", "\u{e9}",
+        ];
+        // A small generator of its own: the same lines each time.
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(state >> 33).expect("31 bits")
+        };
+        for _ in 0..20_000 {
+            let len = next() % 12;
+            let mut line: Vec<u8> = (0..len).flat_map(|_| PIECES[next() % PIECES.len()].bytes()).collect();
+            if next() % 8 == 0 {
+                line.push(0xff);
+            }
+            // Whatever it says, it is an answer.
+            let _ = (compare(&line), words(&line), request(&line));
+        }
+    }
 }

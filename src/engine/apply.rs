@@ -80,6 +80,9 @@ fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
         Kind::Lapse { id, renewal_epoch, stamp } => draft.lapse(*id, *renewal_epoch, *stamp),
         Kind::Revoke { id, cause } => draft.revoke(*id, *cause)?,
         Kind::LeaseCheckpoint { renewed, stamp, remaining } => draft.lease_checkpoint(*renewed, *stamp, remaining),
+        Kind::LateGrant { id, renewal_epoch, stamp, remaining_ms } => {
+            draft.late_grant(*id, *renewal_epoch, *stamp, *remaining_ms)
+        }
         Kind::Compact { revision } => draft.compact(revision.get())?,
         Kind::Cursor(cursor) => Response::Cursor(Revision::new(draft.cursors.run(state, command.time_ms, cursor)?)),
     };

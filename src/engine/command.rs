@@ -19,6 +19,7 @@
 //! | 7 compact | revision |
 //! | 32 fenced txn | list of tokens (key, create revision, lease id), the txn |
 //! | 36 lapse | id, renewal epoch seen, stamp |
+//! | 38 late grant | id, renewal epoch seen, stamp, remaining ms |
 //!
 //! A put is u8 flags (1 prev_kv, 2 ignore_value, 4 ignore_lease, 8 ttl), lease id, TTL ms if flagged, key, value.
 //! Operations of a txn have a tag of their own: 1 put, 2 delete, 3 range, 4 txn, 32 grant (id, TTL ms, lock delay ms),
@@ -83,6 +84,13 @@ pub(crate) enum Kind {
         renewed: bool,
         stamp: Stamp,
         remaining: Vec<(LeaseId, u64)>,
+    },
+    /// What is left of a lease whose grant took long to be published; of no account if a command changed it since.
+    LateGrant {
+        id: LeaseId,
+        renewal_epoch: u64,
+        stamp: Stamp,
+        remaining_ms: u64,
     },
     Compact {
         revision: Revision,
@@ -191,6 +199,12 @@ impl Kind {
                     out.put_varint(*remaining_ms);
                 }
             }
+            Kind::LateGrant { id, renewal_epoch, stamp, remaining_ms } => {
+                out.put_varint_signed(id.get());
+                out.put_varint(*renewal_epoch);
+                write_stamp(out, stamp);
+                out.put_varint(*remaining_ms);
+            }
             Kind::Compact { revision } => out.put_varint(revision.get()),
             Kind::Cursor(cursor) => cursor.write(out),
         }
@@ -214,6 +228,7 @@ impl Kind {
             Kind::LeaseCheckpoint { .. } => 6,
             Kind::Compact { .. } => 7,
             Kind::Lapse { .. } => 36,
+            Kind::LateGrant { .. } => 38,
             Kind::Cursor(cursor) => cursor.tag(),
         }
     }
@@ -231,6 +246,7 @@ impl Kind {
             | Kind::Revoke { .. }
             | Kind::Lapse { .. }
             | Kind::LeaseCheckpoint { .. }
+            | Kind::LateGrant { .. }
             | Kind::Compact { .. }
             | Kind::Cursor(_) => 0,
         }
@@ -308,6 +324,12 @@ fn read_kind(reader: &mut Reader<'_>, tag: u8) -> Option<Kind> {
             txn.fences = fences;
             Kind::Txn(txn)
         }
+        38 => Kind::LateGrant {
+            id: read_lease(reader)?,
+            renewal_epoch: reader.varint()?,
+            stamp: read_stamp(reader)?,
+            remaining_ms: reader.varint()?,
+        },
         36 => Kind::Lapse { id: read_lease(reader)?, renewal_epoch: reader.varint()?, stamp: read_stamp(reader)? },
         _ => Kind::Cursor(CursorCommand::read(reader, tag)?),
     })
@@ -588,6 +610,7 @@ mod tests {
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Owner },
             Kind::Revoke { id: LeaseId::new(9), cause: Cause::Expired { renewal_epoch: 300 } },
             Kind::LeaseCheckpoint { renewed: true, stamp, remaining: vec![(LeaseId::new(9), 17)] },
+            Kind::LateGrant { id: LeaseId::new(-9), renewal_epoch: 300, stamp, remaining_ms: 1 << 40 },
             Kind::Compact { revision: Revision::new(12) },
             Kind::Txn(Txn::new().then([Op::advance("c", 3, 4)]).finish()),
             Kind::Cursor(CursorCommand::Create { name: name.clone(), definition, at: Some(0), max: 3 }),

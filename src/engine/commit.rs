@@ -300,8 +300,9 @@ impl Engine {
     pub(crate) fn publish(&self, batch: &Batch) {
         let before = self.visible.load(Ordering::Acquire);
         self.visible.store(batch.revision, Ordering::Release);
-        let compacted_before = self.compacted.swap(batch.compacted, Ordering::AcqRel);
+        // Before compaction follows them: who asks for a cursor's position never finds history gone that it held.
         self.publish_cursors(batch);
+        let compacted_before = self.compacted.swap(batch.compacted, Ordering::AcqRel);
         if batch.revision > before {
             // Collected only if somebody watches.
             let mut changes = std::iter::once(()).flat_map(|()| self.changed_keys(before + 1, batch.revision));

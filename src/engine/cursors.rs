@@ -93,12 +93,12 @@ pub(crate) enum CursorCommand {
 impl Cursor {
     /// The compact revision up to which it lets compaction go.
     fn hold(&self) -> Option<u64> {
-        (!self.lapsed).then_some(self.position + 1)
+        (!self.lapsed).then_some(self.position.saturating_add(1))
     }
 
     /// Whether history that it has not consumed is gone.
     pub(crate) fn is_passed(&self, compacted: u64) -> bool {
-        self.position + 1 < compacted
+        self.position.saturating_add(1) < compacted
     }
 }
 
@@ -228,7 +228,7 @@ fn check_not_future(state: &State, position: u64) -> Result<()> {
 /// A watch from behind `position` must be complete.
 fn check_start(state: &State, position: u64) -> Result<()> {
     check_not_future(state, position)?;
-    if position + 1 < state.compacted() {
+    if position.saturating_add(1) < state.compacted() {
         return Err(Error::Compacted { compacted: Revision::new(state.compacted()) });
     }
     Ok(())
@@ -289,7 +289,7 @@ impl CursorCommand {
                 out.put_bytes(name);
                 definition.write(out);
                 // Zero is a position, so one more than it.
-                out.put_varint(at.map_or(0, |at| at + 1));
+                out.put_varint(at.map_or(0, |at| at.saturating_add(1)));
                 out.put_varint(*max);
             }
             CursorCommand::Reset { name, to } => {
@@ -399,7 +399,7 @@ impl Engine {
         holding.sort_by_key(|(name, cursor)| (cursor.position, *name));
         let is_late = |cursor: &Cursor| {
             let Definition { max_lag, max_age_ms, .. } = cursor.definition;
-            (max_lag != 0 && state.revision - cursor.position > max_lag)
+            (max_lag != 0 && state.revision.saturating_sub(cursor.position) > max_lag)
                 || (max_age_ms != 0 && now_ms.saturating_sub(cursor.moved_ms) > max_age_ms)
         };
         let (late, furthest) = (holding.iter().find(|(_, cursor)| is_late(cursor)), holding.first());

@@ -85,7 +85,8 @@ impl Engine {
         let Answer { response, replay } = self.submit_once(Kind::Put(put), operation)?;
         let Response::Put(response) = response else { return Err(other_kind()) };
         if replay.is_none() {
-            timed.map_or(Ok(()), |key| self.note_late_put(&key))?;
+            // The put stands, whatever becomes of this.
+            self.tell_failed(timed.map_or(Ok(()), |key| self.note_late_put(&key)));
         }
         Ok((response, replay))
     }
@@ -106,8 +107,9 @@ impl Engine {
         let Answer { response, replay } = self.submit_once(Kind::Txn(txn), operation)?;
         let Response::Txn(response) = response else { return Err(other_kind()) };
         if replay.is_none() {
-            self.note_late_grants(&response)?;
-            timed.iter().try_for_each(|key| self.note_late_put(key))?;
+            // The txn stands, whatever becomes of this.
+            self.tell_failed(self.note_late_grants(&response));
+            self.tell_failed(timed.iter().try_for_each(|key| self.note_late_put(key)));
         }
         Ok((response, replay))
     }
@@ -137,13 +139,22 @@ impl Engine {
     /// A lease's time runs from publication, which comes a sync later than the stamp in its grant. If that took long, what
     /// is left is stored once more, so that a crash cannot end the lease early.
     fn note_late_grant(&self, id: LeaseId) -> Result<()> {
-        let stored = self.core.lock().state.leases.get(&id).filter(|lease| !lease.renewed).map(Lease::until);
-        let Some(until) = stored.map(|until| self.lease_time(&until)) else { return Ok(()) };
-        let now = self.stamp();
-        match self.lessor.time(id, self.lease_time(&now)) {
-            Some(time) if time.deadline > until => self.checkpoint_leases(now, &[(id, whole_millis(time.remaining))]),
-            _ => Ok(()),
-        }
+        let Some(late) = self.late_grant(id) else { return Ok(()) };
+        self.submit(late)?;
+        self.write_out_relaxed()
+    }
+
+    /// What is left of a lease, if that is more than what its grant says.
+    fn late_grant(&self, id: LeaseId) -> Option<Kind> {
+        let (renewal_epoch, until) = {
+            let core = self.core.lock();
+            let lease = core.state.leases.get(&id).filter(|lease| !lease.renewed)?;
+            (lease.renewal_epoch, lease.until())
+        };
+        let stamp = self.stamp();
+        let time = self.lessor.time(id, self.lease_time(&stamp))?;
+        let remaining_ms = whole_millis(time.remaining);
+        (time.deadline > self.lease_time(&until)).then_some(Kind::LateGrant { id, renewal_epoch, stamp, remaining_ms })
     }
 
     /// A random positive 63-bit id.
@@ -429,7 +440,7 @@ fn other_kind() -> Error {
 /// A time in whole milliseconds, rounded up (CH-03).
 pub(crate) fn whole_millis(time: Duration) -> u64 {
     let millis = millis(time);
-    if Duration::from_millis(millis) < time { millis + 1 } else { millis }
+    if Duration::from_millis(millis) < time { millis.saturating_add(1) } else { millis }
 }
 
 #[cfg(test)]

@@ -532,6 +532,7 @@ fn grows(command: &Command) -> bool {
         | Kind::Revoke { .. }
         | Kind::Lapse { .. }
         | Kind::LeaseCheckpoint { .. }
+        | Kind::LateGrant { .. }
         | Kind::Compact { .. }
         | Kind::Cursor(_) => false,
     }

@@ -42,6 +42,9 @@ use crate::store::state_file::{self, FILES_MAX, Remembered, state_path};
 /// What the answers in the window may take together; beyond, keys and values are left out of further ones.
 const RESULTS_BYTES_MAX: u64 = 16 << 20;
 
+/// What the counts alone may take in any case.
+const COUNTS_BYTES: u64 = 256;
+
 /// What a caller gives with a write so that it takes effect once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
@@ -183,12 +186,12 @@ impl Window {
 
     /// Whether the records are in order, none twice, none above a log index.
     pub(crate) fn is_sound(&self, index: u64) -> bool {
-        let pairs = self.in_order.iter().zip(self.in_order.iter().skip(1));
+        let mut pairs = self.in_order.iter().zip(self.in_order.iter().skip(1));
         let ordered = |(a, b): (&Arc<Remembered>, &Arc<Remembered>)| {
             a.index < b.index && a.time_ms <= b.time_ms && a.revision <= b.revision
         };
         self.by_id.len() == self.len()
-            && pairs.map(ordered).all(|ordered| ordered)
+            && pairs.all(ordered)
             && self.in_order.back().is_none_or(|newest| newest.index <= index)
     }
 
@@ -229,11 +232,14 @@ impl Window {
         let room = RESULTS_BYTES_MAX.saturating_sub(self.result_bytes - leaving).min(limits.result_bytes);
         let whole = results::encode(stored, Keep::All);
         let mut kept = whole.clone();
+        let mut allowed = room;
         for keep in [Keep::Counts, Keep::Head] {
-            if kept.len() as u64 <= room {
+            if kept.len() as u64 <= allowed {
                 break;
             }
             kept = results::encode(stored, keep);
+            // Counts of a few operations are kept however full it is.
+            allowed = room.max(COUNTS_BYTES.min(limits.result_bytes));
         }
         record.truncated = kept.len() < whole.len();
         record.result = Bytes::from(kept);

@@ -15,8 +15,9 @@ use crate::op::{Compare, CompareResult, CompareTarget, Txn, stage};
 /// as plain data it can be stored, sent, and used by another process.
 ///
 /// It *holds* while the key exists with that create revision and that lease, and the lease has neither ended nor passed
-/// its deadline. Once it does not it never holds again. Of one lock the revisions of successive holders strictly rise:
-/// that number is what a system outside the store compares. A token without a lease never holds.
+/// its deadline. Once it does not it never holds again, unless somebody gives the very key its very
+/// lease back by a put. Of one lock the revisions of successive holders strictly rise: that number is what a system
+/// outside the store compares. A token without a lease never holds.
 ///
 /// ```
 /// # let db = etclite::Db::in_memory()?;

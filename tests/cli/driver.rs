@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -75,6 +75,18 @@ impl Driver {
     pub(crate) fn call(&mut self, request: Value) -> Value {
         let id = self.send(request);
         self.answer(id)
+    }
+
+    /// Sends a request again and again until its answer is as wanted.
+    pub(crate) fn call_until(&mut self, request: &Value, is_wanted: impl Fn(&Value) -> bool) {
+        let began = Instant::now();
+        loop {
+            let answer = self.call(request.clone());
+            if is_wanted(&answer) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{request} still answers {answer}");
+        }
     }
 
     /// The answer to a request that was sent, without its id.
@@ -171,8 +183,14 @@ pub(crate) fn run(args: &[&str], input: &str) -> (Vec<Value>, Option<i32>, Strin
         stderr.read_to_string(&mut text).unwrap();
         text
     });
-    let mut output = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let (sender, printed) = channel();
+    thread::spawn(move || {
+        let mut output = String::new();
+        stdout.read_to_string(&mut output).unwrap();
+        sender.send(output).unwrap();
+    });
+    let output = printed.recv_timeout(PATIENCE).inspect_err(|_| child.kill().unwrap()).expect("the program ends");
     let status = child.wait().unwrap();
     writer.join().unwrap();
     let lines = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -193,6 +211,13 @@ pub(crate) fn assert_fails(answer: &Value, code: &str, number: i32) {
     fields.shift_remove("detail");
     fields.shift_remove("line");
     assert_eq!(known, failure(code, number), "{answer}");
+}
+
+/// Measures how long something takes to end. A machine that is busy with other tests gets three attempts.
+#[track_caller]
+pub(crate) fn assert_within_a_second(attempt: impl Fn() -> Duration) {
+    let took: Vec<Duration> = (0..3).map(|_| attempt()).take_while(|took| *took >= Duration::from_secs(1)).collect();
+    assert!(took.len() < 3, "{took:?}");
 }
 
 /// Sends requests one by one; each must be answered with exactly these fields (the id apart).

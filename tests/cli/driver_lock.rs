@@ -1,10 +1,10 @@
 //! `session`, `session_alive`, `session_close`, `lock`, `unlock`, `lock_held`, `elect`, `proclaim`, `resign`, `leader`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::driver::{Driver, assert_fails};
+use crate::driver::{Driver, assert_fails, assert_within_a_second};
 
 /// Takes a lease id that was drawn out of an answer.
 #[track_caller]
@@ -126,7 +126,8 @@ fn waiters_are_served_in_order() {
         .map(|client| {
             let id = driver.send(json!({"cmd": "lock", "client": client, "name": "n"}));
             // Its key says that it stands in line.
-            while driver.call(json!({"cmd": "range", "key": "n/", "prefix": true}))["count"] != client + 1 {}
+            let line = json!({"cmd": "range", "key": "n/", "prefix": true});
+            driver.call_until(&line, |answer| answer["count"] == client + 1);
             id
         })
         .collect();
@@ -169,9 +170,7 @@ fn a_lock_delay_holds_only_what_expires() {
     // A lease that nobody renews, with keys: they stay though it has lapsed.
     driver.call(json!({"cmd": "lease_grant", "ttl_ms": 50, "lease": "7", "lock_delay_ms": 60_000}));
     driver.call(json!({"cmd": "put", "key": "k", "value": "1", "lease": "7"}));
-    while driver.call(json!({"cmd": "lease_keepalive", "lease": "7"}))["alive"] == true {
-        driver.call(json!({"cmd": "sleep", "ms": 60}));
-    }
+    driver.call_until(&json!({"cmd": "lease_ttl", "lease": "7"}), |answer| answer["alive"] == false);
     assert_eq!(driver.call(json!({"cmd": "get", "key": "k"}))["found"], true);
 }
 
@@ -274,7 +273,8 @@ fn at_the_end_of_input_no_hand_over_is_lost() {
         let mut driver = Driver::in_memory();
         driver.call(json!({"cmd": "lock", "name": "n"}));
         let waits = driver.send(json!({"cmd": "lock", "client": 1, "name": "n"}));
-        while driver.call(json!({"cmd": "range", "key": "n/", "prefix": true}))["count"] != 2 {}
+        let line = json!({"cmd": "range", "key": "n/", "prefix": true});
+        driver.call_until(&line, |answer| answer["count"] == 2);
         driver.send(json!({"cmd": "unlock", "lock": 1}));
         let (answers, _) = driver.end();
         let answer = answers.iter().find(|answer| answer["id"] == waits).unwrap();
@@ -282,25 +282,28 @@ fn at_the_end_of_input_no_hand_over_is_lost() {
     }
 }
 
-/// 256 clients that wait for one lock, and SIGTERM.
+/// 256 clients that wait for one lock, and SIGTERM. Each of them has a key to remove and a session to close.
 #[test]
 fn a_signal_ends_256_waits_for_a_lock() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().join("s");
-    let mut driver = Driver::on(&store);
-    driver.call(json!({"cmd": "lock", "name": "n"}));
-    for client in 1..256 {
-        driver.send(json!({"cmd": "lock", "client": client, "name": "n"}));
-    }
-    while driver.call(json!({"cmd": "range", "key": "n/", "prefix": true, "count_only": true}))["count"] != 256 {}
-    let began = std::time::Instant::now();
-    driver.signal("TERM");
-    let (answers, status) = driver.ended();
-    let took = began.elapsed();
-    assert_eq!((answers.len(), status.code()), (255, Some(143)));
-    assert!(answers.iter().all(|answer| answer["code"] == "CANCELED"));
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    let mut driver = Driver::on(&store);
-    assert_eq!(driver.call(json!({"cmd": "range", "key": "", "prefix": true}))["count"], 0);
-    assert_eq!(driver.call(json!({"cmd": "check"}))["clean"], true);
+    assert_within_a_second(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("s");
+        let mut driver = Driver::on(&store);
+        driver.call(json!({"cmd": "lock", "name": "n"}));
+        for client in 1..256 {
+            driver.send(json!({"cmd": "lock", "client": client, "name": "n"}));
+        }
+        let line = json!({"cmd": "range", "key": "n/", "prefix": true, "count_only": true});
+        driver.call_until(&line, |answer| answer["count"] == 256);
+        let began = Instant::now();
+        driver.signal("TERM");
+        let (answers, status) = driver.ended();
+        let took = began.elapsed();
+        assert_eq!((answers.len(), status.code()), (255, Some(143)));
+        assert!(answers.iter().all(|answer| answer["code"] == "CANCELED"));
+        let mut driver = Driver::on(&store);
+        assert_eq!(driver.call(json!({"cmd": "range", "key": "", "prefix": true}))["count"], 0);
+        assert_eq!(driver.call(json!({"cmd": "check"}))["clean"], true);
+        took
+    });
 }

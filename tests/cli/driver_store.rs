@@ -178,6 +178,7 @@ fn status_and_stats_tell_of_the_store() {
             "logged_bytes",
             "leases",
             "operation_ids",
+            "cursors",
             "watches",
             "snapshots",
             "pinned_bytes",

@@ -75,10 +75,7 @@ fn ct_02_lock_and_elect_print_what_etcdctl_prints() {
 /// Runs a script and panics with all differences.
 fn replay(script: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/etcdctl/{script}.txt"));
-    let mut steps = parse(&fs::read_to_string(&path).expect("the script is a text file"));
-    if script == "watch" {
-        keep_the_tombstone(&mut steps);
-    }
+    let steps = parse(&fs::read_to_string(&path).expect("the script is a text file"));
     assert!(steps.len() > 4, "{script} has steps");
     let place = Place::new();
     place.init();
@@ -91,14 +88,6 @@ fn replay(script: &str) {
         }
     }
     assert!(report.is_empty(), "\n{report}");
-}
-
-/// CP-02: at the compact revision itself etcd 3.4.23 has lost the delete that 3.4.34 and later keep, as we do.
-fn keep_the_tombstone(steps: &mut [Step]) {
-    let compacted = steps.iter().position(|step| step.text == "compaction 4").expect("the history is compacted");
-    let mut later = steps[compacted..].iter_mut();
-    let watch = later.find(|step| step.text == "watch q1mi --rev=4").expect("it is watched from there");
-    watch.stdout = [b"DELETE\nq1mi\n\n", &watch.stdout[..]].concat();
 }
 
 /// What is wrong with the answer to a step.

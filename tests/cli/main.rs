@@ -28,6 +28,7 @@ mod kv;
 mod lease;
 mod lock;
 mod program;
+mod readme;
 mod script;
 mod store;
 mod txn;

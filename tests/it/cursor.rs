@@ -55,6 +55,18 @@ fn x_04_a_cursor_begins_where_it_is_told() {
     });
 }
 
+/// Arithmetic on what callers and files say must not overflow.
+#[test]
+fn x_04_positions_and_bounds_may_be_as_large_as_they_like() {
+    let db = Db::in_memory().unwrap();
+    let ahead = db.cursor("c", prefix("a")).at(u64::MAX).create();
+    assert!(matches!(ahead, Err(Error::FutureRevision { .. })), "{ahead:?}");
+    let patient = db.cursor("c", prefix("a")).max_age(std::time::Duration::MAX).max_lag(u64::MAX).create().unwrap();
+    db.put("a", "1").unwrap();
+    db.compact(2).unwrap();
+    assert_eq!(pending(&patient).unwrap(), ["+a=1@2"]);
+}
+
 #[test]
 fn x_04_creating_again_finds_it() {
     everywhere(|store| {

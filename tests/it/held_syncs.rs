@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::thread;
 
 use etclite::io::IoSite;
-use etclite::io::sim::{SimClock, SimDisk};
+use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk};
 use etclite::testing::{expire, open_on, with_knobs};
-use etclite::{Db, Error, Options, PutOptions, Token};
+use etclite::{Db, Error, Health, Options, PutOptions, Token};
 
 use super::gate::{Gate, GateDisk};
 use super::rig::{ROOMY, left_ms, ms, open_image};
@@ -36,6 +36,26 @@ fn x_06_the_time_of_a_put_runs_from_its_publication() {
     assert_eq!(left_ms(&db, lease), Some(1_600));
     let crashed = open_image(disk.record().durable_at(disk.position()), &clock, ROOMY).unwrap();
     assert_eq!(left_ms(&crashed, lease), Some(1_600));
+}
+
+/// The sync of a put takes so long that what is left of its time must be stored once more, and that fails. The put itself
+/// is durable, and must not be called undone.
+#[test]
+fn ch_12_a_put_that_stands_is_no_failure() {
+    let (disk, clock, gate, db) = gated();
+    gate.shut();
+    let put = thread::scope(|scope| {
+        let putting = scope.spawn(|| db.put_with_ttl("a", "", ms(1_600)));
+        gate.await_call();
+        clock.advance(ms(300));
+        disk.fail(Fault { site: Some(IoSite::LogSync), nth: 2, kind: FaultKind::Eio, forever: false });
+        gate.open();
+        putting.join().unwrap()
+    });
+    assert_eq!(put.unwrap().revision, 2);
+    assert!(matches!(db.health(), Health::Poisoned(_)));
+    let crashed = open_image(disk.record().durable_at(disk.position()), &clock, ROOMY).unwrap();
+    assert!(crashed.get("a").unwrap().is_some());
 }
 
 /// A put shares a hidden lease whose deadline comes while the put is being synced. Ending the lease at once would take the

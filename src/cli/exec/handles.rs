@@ -121,4 +121,4 @@ impl Handles {
 }
 
 /// How many sessions are closed at a time.
-const CLOSERS: usize = 16;
+const CLOSERS: usize = 64;

@@ -150,6 +150,16 @@ impl Draft<'_> {
 
     /// Stores what is left of leases; one that has ended meanwhile is passed over, and so is the renewal of one that has
     /// lapsed.
+    /// Whoever changed the lease since then knew better what is left of it: a renewal's mark above all stays.
+    pub(super) fn late_grant(&mut self, id: LeaseId, renewal_epoch: u64, stamp: Stamp, remaining_ms: u64) -> Response {
+        let seen = |lease: &&Lease| lease.renewal_epoch == renewal_epoch;
+        if let Some(lease) = self.lease(id).filter(seen).cloned() {
+            let renewal_epoch = self.epoch();
+            self.change(id, LeaseChange::Stored(Lease { remaining_ms, stamp, renewed: false, renewal_epoch, ..lease }));
+        }
+        self.done()
+    }
+
     pub(super) fn lease_checkpoint(&mut self, renewed: bool, stamp: Stamp, remaining: &[(LeaseId, u64)]) -> Response {
         for (id, remaining_ms) in remaining {
             let renewable = |lease: &&Lease| !renewed || lease.standing == Standing::Alive;
@@ -183,21 +193,35 @@ mod tests {
     use crate::sabotage::plant;
     use crate::store::Version;
 
-    fn expiry(renewal_epoch: u64) -> Changes {
-        let id = LeaseId::new(7);
+    const ID: LeaseId = LeaseId::new(7);
+
+    /// What a command does to a lease that was last changed, by a renewal's mark, at log index 2.
+    fn changes(kind: Kind) -> Changes {
         let mut state = State::new(10);
-        state.leases.insert(id, Lease { renewal_epoch: 2, ..Lease::default() });
+        state.leases.insert(ID, Lease { renewal_epoch: 2, renewed: true, ..Lease::default() });
         let version = Version { memtables: vec![Arc::new(Memtable::default())], runs: Vec::new(), compacted: 0 };
-        let kind = Kind::Revoke { id, cause: Cause::Expired { renewal_epoch } };
-        evaluate(&state, &version, &Command { time_ms: 0, seen: None, operation: None, kind })
-            .expect("an expiry never fails")
-            .changes
+        let command = Command { time_ms: 0, seen: None, operation: None, kind };
+        evaluate(&state, &version, &command).expect("it never fails").changes
+    }
+
+    fn expiry(renewal_epoch: u64) -> Changes {
+        changes(Kind::Revoke { id: ID, cause: Cause::Expired { renewal_epoch } })
+    }
+
+    /// Two threads sent one grant under an operation id. The second got the first's answer and kept the lease alive; then
+    /// the first stored what had been left of it, and took the mark back: after a crash the lease was over, just renewed.
+    #[test]
+    fn le_08_a_late_grant_takes_back_no_renewal() {
+        let late = |renewal_epoch| Kind::LateGrant { id: ID, renewal_epoch, stamp: Stamp::default(), remaining_ms: 5 };
+        assert!(changes(late(1)).is_empty());
+        let [(ID, LeaseChange::Stored(lease))] = &changes(late(2)).leases[..] else { panic!("it is what was seen") };
+        assert_eq!((lease.remaining_ms, lease.renewed), (5, false));
     }
 
     #[test]
     fn le_07_stale_expiry_changes_nothing() {
         assert!(expiry(1).is_empty());
-        assert_eq!(expiry(2).leases, [(LeaseId::new(7), LeaseChange::Ended)]);
+        assert_eq!(expiry(2).leases, [(ID, LeaseChange::Ended)]);
     }
 
     #[test]
