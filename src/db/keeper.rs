@@ -11,8 +11,8 @@
 //! Once lost it stays so: a renewal that is answered too late counts for nothing, and none is asked for any more.
 //!
 //! All renewals that are due at a time are one batch: their leases live on in memory first, then the marks of those that
-//! are renewed for the first time become durable with one sync. So neither the number of sessions nor the time of a sync
-//! makes one of them wait for another.
+//! are renewed for the first time become durable with one sync, in a thread of their own. So neither the number of sessions
+//! nor the time of a sync makes one of them wait for another, or for being told that it is lost.
 //!
 //! Locks: the keeper's own is taken alone. The thread holds the engine, not a `Db`, so that it never drops the last.
 
@@ -26,6 +26,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::db::Db;
 use crate::db::signal::Signal;
 use crate::engine::Engine;
+use crate::engine::leases::Renewed;
 use crate::error::{Error, Result};
 use crate::io::thread::{self, JoinHandle};
 use crate::kv::LeaseId;
@@ -47,13 +48,16 @@ pub(crate) struct Keeper {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    /// With the time when each is to be renewed, on the boot clock; none while it is being renewed.
+    /// With the time when each is to be renewed, on the boot clock, or counts as lost while it is being marked; none while
+    /// it is being renewed.
     kept: BTreeMap<u64, (Arc<Kept>, Option<Duration>)>,
     /// The same by time.
     due: BTreeSet<(Duration, u64)>,
     running: bool,
     closed: bool,
     thread: Option<JoinHandle<()>>,
+    /// Threads that wait for marks to become durable: one at a time, unless the disk stands still.
+    markers: Vec<JoinHandle<()>>,
 }
 
 /// A lease that is kept alive.
@@ -176,7 +180,7 @@ impl Keeper {
         }
     }
 
-    fn run(&self, engine: &Engine) {
+    fn run(self: &Arc<Self>, engine: &Arc<Engine>) {
         while self.wait_due(engine) {
             self.renew_due(engine);
         }
@@ -204,7 +208,7 @@ impl Keeper {
     }
 
     /// Renews what is due by now, all of it together.
-    pub(crate) fn renew_due(&self, engine: &Engine) {
+    pub(crate) fn renew_due(self: &Arc<Self>, engine: &Arc<Engine>) {
         let boot = || engine.clock.boot();
         // Not held while leases are renewed.
         let due = self.state.lock().take_due(boot());
@@ -214,16 +218,61 @@ impl Keeper {
         // The time is read before the renewals are asked for, so that none is taken for longer than it is.
         let sent = boot();
         let asked: Vec<_> = held.iter().map(|(number, kept)| (kept.id, *number)).collect();
-        for ((number, kept), answer) in held.iter().zip(engine.keep_alive_all(&asked)) {
-            let next = match answer {
-                Ok(ttl) => kept.extend(sent + ttl, boot).then(|| sent + ttl / RENEW_PART),
-                Err(Error::Timeout | Error::Full { .. }) => kept.retry_at(boot()),
-                Err(_) => None,
-            };
-            match next {
-                Some(due) => self.state.lock().put_back(*number, due),
-                None => self.lose(*number, kept),
+        let mut to_mark = Vec::new();
+        for ((number, kept), answer) in held.into_iter().zip(engine.renew_all(&asked)) {
+            match answer {
+                Ok(renewed) if renewed.mark => to_mark.push((number, kept, renewed)),
+                answer => self.settle(engine, number, &kept, sent, answer.map(|renewed| renewed.ttl)),
             }
+        }
+        if !to_mark.is_empty() {
+            self.mark(engine, sent, to_mark);
+        }
+    }
+
+    /// Marks renewals, without keeping the others waiting for the disk.
+    fn mark(self: &Arc<Self>, engine: &Arc<Engine>, sent: Duration, to_mark: Vec<(u64, Arc<Kept>, Renewed)>) {
+        let mut state = self.state.lock();
+        for (number, kept, _) in &to_mark {
+            state.put_back(*number, kept.valid_until());
+        }
+        if engine.options.tuning.manual || state.closed {
+            drop(state);
+            return self.mark_now(engine, sent, &to_mark);
+        }
+        state.markers.extract_if(.., |marker| marker.is_finished()).for_each(|marker| drop(marker.join()));
+        let to_mark = Arc::new(to_mark);
+        let marking = (self.clone(), engine.clone(), to_mark.clone());
+        match thread::spawn("mark", move || marking.0.mark_now(&marking.1, sent, &marking.2)) {
+            Ok(marker) => state.markers.push(marker),
+            Err(_) => {
+                drop(state);
+                self.mark_now(engine, sent, &to_mark);
+            }
+        }
+    }
+
+    fn mark_now(&self, engine: &Engine, sent: Duration, to_mark: &[(u64, Arc<Kept>, Renewed)]) {
+        let renewals: Vec<_> = to_mark.iter().map(|(_, _, renewed)| *renewed).collect();
+        for ((number, kept, renewed), marked) in to_mark.iter().zip(engine.mark_all_renewed(&renewals)) {
+            self.settle(engine, *number, kept, sent, marked.map(|()| renewed.ttl));
+        }
+    }
+
+    /// What the answer to a renewal that was sent then means.
+    fn settle(&self, engine: &Engine, number: u64, kept: &Kept, sent: Duration, answer: Result<Duration>) {
+        let boot = || engine.clock.boot();
+        let next = match answer {
+            Ok(ttl) => kept.extend(sent + ttl, boot).then(|| sent + ttl / RENEW_PART),
+            Err(Error::Timeout | Error::Full { .. }) => kept.retry_at(boot()),
+            Err(_) => None,
+        };
+        match next {
+            Some(due) => {
+                self.state.lock().put_back(number, due);
+                self.changed.notify_one();
+            }
+            None => self.lose(number, kept),
         }
     }
 
@@ -234,16 +283,17 @@ impl Keeper {
 
     /// Ends all renewals and the thread, and tells everyone. A thread that is under way here does not wait for itself.
     pub(crate) fn close(&self) {
-        let (kept, thread) = {
+        let (kept, threads) = {
             let mut state = self.state.lock();
             state.closed = true;
             state.due.clear();
             self.changed.notify_one();
-            (std::mem::take(&mut state.kept), state.thread.take())
+            let threads = state.thread.take().into_iter().chain(std::mem::take(&mut state.markers));
+            (std::mem::take(&mut state.kept), threads.collect::<Vec<_>>())
         };
         kept.into_values().for_each(|(kept, _)| kept.lost.give());
-        let others = thread.filter(|thread| thread.thread().id() != thread::current());
-        others.map(JoinHandle::join);
+        let others = threads.into_iter().filter(|thread| thread.thread().id() != thread::current());
+        others.for_each(|thread| drop(thread.join()));
     }
 }
 
@@ -271,7 +321,9 @@ impl State {
     /// Unless nobody wants it any more.
     fn put_back(&mut self, number: u64, due: Duration) {
         if let Some((_, at)) = self.kept.get_mut(&number) {
-            *at = Some(due);
+            if let Some(before) = at.replace(due) {
+                self.due.remove(&(before, number));
+            }
             self.due.insert((due, number));
         }
     }
@@ -300,6 +352,10 @@ impl Kept {
         let before = self.valid_until.load(Ordering::Acquire);
         let change = || self.valid_until.compare_exchange(before, nanos(until), Ordering::AcqRel, Ordering::Acquire);
         nanos(now()) < before && change().is_ok()
+    }
+
+    fn valid_until(&self) -> Duration {
+        Duration::from_nanos(self.valid_until.load(Ordering::Acquire))
     }
 
     /// When to try again, as long as the last renewal holds.

@@ -183,58 +183,47 @@ impl Engine {
         }
     }
 
-    /// As `keep_alive` for many leases, each for a listener of its grant: first all in memory, so that none waits for
-    /// another, then the marks of those that need one, in few commands and one sync.
-    pub(crate) fn keep_alive_all(&self, leases: &[(LeaseId, u64)]) -> Vec<Result<Duration>> {
-        if let Err(error) = self.writer().and_then(|_| self.check_open()) {
-            return leases.iter().map(|_| Err(error.clone())).collect();
-        }
-        let mut marks = Vec::new();
-        let renew = |(place, &(id, listener)): (usize, &(LeaseId, u64))| {
+    /// Renews many leases in memory, each for a listener of its grant, so that none waits for another. Those that say so
+    /// must be marked before the answer counts: see `mark_all_renewed`.
+    pub(crate) fn renew_all(&self, leases: &[(LeaseId, u64)]) -> Vec<Result<Renewed>> {
+        let open = self.writer().and_then(|_| self.check_open());
+        let renew = |&(id, listener): &(LeaseId, u64)| {
+            open.clone()?;
             match self.lessor.renew(id, Some(listener), || self.lease_now()) {
+                Renewal::Renewed { ttl, mark, grant } => Ok(Renewed { id, ttl, grant, mark }),
                 // Whoever ends it may be on his way: to its owner it has ended.
                 Renewal::Missing | Renewal::Overdue => Err(Error::LeaseNotFound),
                 Renewal::Closed => Err(Error::Closed),
                 Renewal::Poisoned => Err(Error::Poisoned),
-                Renewal::Renewed { ttl, mark, grant } => {
-                    if mark {
-                        marks.push(Mark { place, id, ttl, grant });
-                    }
-                    Ok(ttl)
-                }
             }
         };
-        let mut answers: Vec<_> = leases.iter().enumerate().map(renew).collect();
-        for (mark, marked) in self.mark_all_renewed(&marks) {
-            answers[mark.place] = marked.map(|()| mark.ttl);
-        }
-        answers
+        leases.iter().map(renew).collect()
     }
 
-    /// Makes marks durable, whatever the store's level. Once one cannot be ordered, the others are not tried.
-    fn mark_all_renewed<'m>(&self, marks: &'m [Mark]) -> Vec<(&'m Mark, Result<()>)> {
+    /// Marks renewals durably, whatever the store's level: in few commands and one sync. Once one cannot be ordered, the
+    /// others are not tried.
+    pub(crate) fn mark_all_renewed(&self, renewals: &[Renewed]) -> Vec<Result<()>> {
         let mut last = Ticket::default();
         let mut ordered = Ok(());
-        let mut made = Vec::with_capacity(marks.len());
-        for chunk in marks.chunks(LEASES_PER_CHECKPOINT) {
-            let remaining = chunk.iter().map(|mark| (mark.id, millis(mark.ttl))).collect();
+        let mut answers = Vec::with_capacity(renewals.len());
+        for chunk in renewals.chunks(LEASES_PER_CHECKPOINT) {
+            let remaining = chunk.iter().map(|renewed| (renewed.id, millis(renewed.ttl))).collect();
             ordered = ordered.and_then(|()| {
                 let kind = Kind::LeaseCheckpoint { renewed: true, stamp: self.stamp(), remaining };
                 self.order(kind).map(|(_, ticket)| last = last.max(ticket))
             });
-            made.extend(chunk.iter().map(|mark| (mark, ordered.clone())));
+            answers.extend(chunk.iter().map(|_| ordered.clone()));
         }
-        let any = made.iter().any(|(_, ordered)| ordered.is_ok());
+        let any = answers.iter().any(Result::is_ok);
         let durable = self.wait(last).and_then(|()| {
             // The marks are visible already; whether they got to the disk is not known.
             if any { self.write_out_relaxed().map_err(|_| Error::Indeterminate) } else { Ok(()) }
         });
-        let marked =
-            |mark: &Mark| if self.lessor.mark(mark.id, mark.grant) { Ok(()) } else { Err(Error::LeaseNotFound) };
-        for (mark, result) in made.iter_mut().filter(|(_, ordered)| ordered.is_ok()) {
-            *result = durable.clone().and_then(|()| marked(mark));
+        for (renewed, answer) in renewals.iter().zip(&mut answers).filter(|(_, answer)| answer.is_ok()) {
+            let mark = || if self.lessor.mark(renewed.id, renewed.grant) { Ok(()) } else { Err(Error::LeaseNotFound) };
+            *answer = durable.clone().and_then(|()| mark());
         }
-        made
+        answers
     }
 
     fn mark_renewed(&self, id: LeaseId, ttl: Duration, grant: u64) -> Result<()> {
@@ -404,13 +393,14 @@ impl Engine {
     }
 }
 
-/// A renewal that must be marked in the durable state before it is answered.
-struct Mark {
-    /// Among those that were asked for.
-    place: usize,
+/// A lease that was renewed in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Renewed {
     id: LeaseId,
-    ttl: Duration,
+    pub(crate) ttl: Duration,
     grant: u64,
+    /// It must be marked in the durable state before that is answered.
+    pub(crate) mark: bool,
 }
 
 /// What a grant came to.

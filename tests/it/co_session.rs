@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use etclite::coordination::SESSION_TTL_DEFAULT;
 use etclite::io::IoSite;
+use etclite::io::fs::SystemClock;
 use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk};
-use etclite::testing::{expire, open_on, renew, with_knobs};
+use etclite::testing::{Knobs, expire, open_on, renew, with_knobs};
 use etclite::{Db, Error, Health, LeaseId, Options, PutOptions, Session, SessionOptions};
 
 use super::gate::{GateDisk, LONG};
@@ -455,4 +456,23 @@ fn co_01_who_is_told_of_a_loss_may_use_the_store() {
         told.recv_timeout(LONG).expect("who is woken comes through");
         ending.join().unwrap();
     }
+}
+
+/// The disk stands still, so the thread that renews cannot have a first renewal answered: it tells the loss all the same,
+/// and those that need no mark live on.
+#[test]
+fn le_11_a_disk_that_stands_still_delays_no_loss() {
+    let disk = GateDisk::new(&SimDisk::new(), IoSite::LogSync);
+    let gate = disk.gate();
+    let knobs = Knobs { manual: false, ..ROOMY };
+    let db = open_on(Arc::new(disk), Arc::new(SystemClock::new()), with_knobs(Options::new(), knobs)).unwrap();
+    let marked = db.session(ms(3_000)).unwrap();
+    db.lease(marked.lease()).keep_alive().unwrap();
+    let session = db.session(ms(1_200)).unwrap();
+    gate.shut();
+    assert!(session.done().wait_timeout(LONG));
+    assert!(!marked.done().wait_timeout(ms(3_000)) && marked.is_alive());
+    gate.open();
+    drop((session, marked));
+    db.close().unwrap();
 }
