@@ -146,6 +146,7 @@ fn backup(context: &Context, dir: &Path) -> Outcome {
     let progress = Progress::new(context, "backup", Unit::Items);
     let revision = db.backup_with(dir, &BackupOptions::default(), &mut |done, total| progress.set(done, total))?;
     drop(progress);
+    context.changed();
     db.close()?;
     Report::new().with("revision", revision.get()).with("bytes", disk_bytes(dir)?).print(context)?;
     Ok(Exit::Done)
@@ -165,6 +166,7 @@ fn restore(context: &Context, src: &Path, dst: &Path, options: &BackupOptions) -
     let progress = Progress::new(context, "restore", Unit::Items);
     let revision = db.backup_with(dst, options, &mut |done, total| progress.set(done, total))?;
     drop(progress);
+    context.changed();
     Report::new().with("revision", revision.get()).with("bytes", disk_bytes(dst)?).print(context)?;
     Ok(Exit::Done)
 }
@@ -190,6 +192,7 @@ fn import(context: &Context, snapshot: &Path, options: &ImportOptions) -> Outcom
         }
     })?;
     drop(progress);
+    context.changed();
     Report::new()
         .with("revision", report.revision.get())
         .with("compact_revision", report.compact_revision.get())

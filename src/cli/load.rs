@@ -59,6 +59,7 @@ pub(super) fn load(context: &Context, file: Option<&Path>) -> Outcome {
     let progress = Progress::new(context, "load", Unit::Bytes);
     write_all(&db, Lines::new(&file, &mut |done| progress.set(done, len)), &summary)?;
     drop(progress);
+    context.changed();
     let revision = db.revision();
     db.close()?;
     let report = Report::new().with("revision", revision.get()).with("kvs", summary.kvs);

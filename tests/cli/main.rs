@@ -32,4 +32,5 @@ mod readme;
 mod script;
 mod store;
 mod txn;
+mod usage;
 mod watch;
