@@ -25,7 +25,7 @@
 //! | `memtable`, `store` | where versions of keys live: recent ones in memory, older ones in sorted runs; `store/merge.rs` is where deleted and compacted history disappears, `store/catalog.rs` names what is live, `store/state_file.rs` holds what is remembered of operations |
 //! | `log` | what was ordered, made durable frame by frame; `log/record.rs` is the format, `log/scan.rs` tells a torn tail from lost data |
 //! | `watch`, `lease` | who is told of changes, and from where; when leases end, and why never early |
-//! | [`coordination`] | sessions, locks and elections, made of nothing but the verbs of [`Db`]; `db/keeper.rs` keeps their leases alive |
+//! | [`coordination`] | sessions, locks, elections and the rest of what etcd's clients bring along, made of the verbs of [`Db`]; `db/keeper.rs` keeps their leases alive |
 //! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
 //! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |

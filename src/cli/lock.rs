@@ -101,7 +101,7 @@ fn lock(args: LockArgs, context: &Context) -> Outcome {
             until_signal(&signals, &session)?
         }
     };
-    let unlocked = guard.unlock().and_then(|()| session.close());
+    let unlocked = guard.unlock().and_then(|_| session.close());
     // A command that failed has more to say than a lock that was lost.
     if exit == Exit::Number(0) {
         unlocked?;

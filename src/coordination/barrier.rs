@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::coordination::keys::unique_name;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, give_up_unless_come, join, leave, without_lease};
+use crate::coordination::wait::{
+    Entry, WaitOptions, Waited, Waiter, give_up_unless_come, join, release, without_lease,
+};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, Revision};
@@ -170,7 +172,7 @@ impl DoubleBarrier {
             Some(_) => self.await_ready(&entry.own, options),
         };
         let waited = match &ready {
-            Ok(Some(_)) => Ok(Waited::Come),
+            Ok(Some(_)) => self.session.check().map(|()| Waited::Come),
             Ok(None) => Ok(Waited::TimedOut),
             Err(error) => Err(error.clone()),
         };
@@ -286,13 +288,11 @@ impl InsideBarrier {
 
     /// Gives the place up; the last one takes the mark away.
     fn step_out(&self, last: bool) -> Result<()> {
-        let same = Compare::create_revision(&self.own.key).eq(self.own.revision);
         let mut ops: Vec<Op> = vec![Delete::new(&self.own.key).into()];
         if last {
             ops.push(Delete::new(self.barrier.below(b"/ready")).into());
         }
-        let response = self.barrier.session.db().txn().when([same]).then(ops).commit()?;
-        if response.succeeded { Ok(()) } else { Err(self.barrier.session.loss()) }
+        self.barrier.session.db().txn().fenced(&self.own).then(ops).commit().map(drop)
     }
 }
 
@@ -300,7 +300,7 @@ impl Drop for InsideBarrier {
     fn drop(&mut self) {
         if !self.left {
             // If it fails, the place goes with the session.
-            let _ = leave(self.barrier.session.db(), &self.own);
+            let _ = release(self.barrier.session.db(), &self.own);
         }
     }
 }

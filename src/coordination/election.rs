@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::coordination::mutex::is_held;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{Entry, WaitOptions, Waited, Waiter, enter, give_up_unless_come, leave, prefix_of};
+use crate::coordination::wait::{WaitOptions, Waited, await_turn, enter, prefix_of, release};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision};
@@ -76,18 +76,10 @@ impl Election {
         let entry = enter(&self.session, &self.prefix, value.as_ref())?;
         if entry.found.as_ref().is_some_and(|found| *found != value.as_ref()) {
             // It was there a moment ago: what has taken it is the end of the session, or another thread with it.
-            proclaim(&self.session, &entry.own, value.as_ref())?.then_some(()).ok_or_else(|| self.session.loss())?;
+            proclaim(&self.session, &entry.own, value.as_ref())?.ok_or_else(|| self.session.loss())?;
         }
-        if entry.alone || self.await_turn(&entry, options)? == Waited::Come {
-            return Ok(Some(Leadership::new(&self.session, entry.own)));
-        }
-        Ok(None)
-    }
-
-    fn await_turn(&self, entry: &Entry, options: &WaitOptions) -> Result<Waited> {
-        let line = self.session.db().lines().line(&self.prefix);
-        let waiter = Waiter::new(self.session.db(), Some(&self.session), options);
-        give_up_unless_come(&self.session, entry, waiter.wait_turn(&line, &entry.own, &|_| true))
+        let waited = await_turn(&self.session, &self.prefix, &entry, options, &|_| true)?;
+        Ok((waited == Waited::Come).then(|| Leadership::new(&self.session, entry.own)))
     }
 
     /// The leader's key with its proposal; `None` if nobody leads, where etcd has the error "election: no leader".
@@ -139,14 +131,14 @@ impl Db {
     }
 }
 
-/// Puts a new proposal at a key, if it is still the one that was created then. Whether it was.
-fn proclaim(session: &Session, own: &Token, value: &[u8]) -> Result<bool> {
+/// Puts a new proposal at a key, if it is still the one that was created then: at the revision that is returned.
+fn proclaim(session: &Session, own: &Token, value: &[u8]) -> Result<Option<Revision>> {
     let same = Compare::create_revision(&own.key).eq(own.revision);
     let put = Put::new(&own.key, value).lease(session.lease());
     match session.db().txn().when([same]).then([put]).commit() {
-        Ok(response) => Ok(response.succeeded),
+        Ok(response) => Ok(response.succeeded.then_some(response.revision)),
         // Its end is under way, and takes the key along.
-        Err(Error::LeaseNotFound) => Ok(false),
+        Err(Error::LeaseNotFound) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -207,26 +199,31 @@ impl Leadership {
         Compare::create_revision(&self.token.key).eq(self.token.revision)
     }
 
-    /// Changes the proposal, without another election: key, lease and place stay. Durable on return.
+    /// Changes the proposal, without another election: key, lease and place stay. Durable on return, at the revision that
+    /// is returned.
     ///
     /// # Errors
     /// [`Error::NotLeaderOfElection`] if the lead was resigned or lost; those of [`Db::put`].
-    pub fn proclaim(&self, value: impl AsRef<[u8]>) -> Result<()> {
+    pub fn proclaim(&self, value: impl AsRef<[u8]>) -> Result<Revision> {
         self.check()?;
         self.confirm(proclaim(&self.session, &self.token, value.as_ref())?)
     }
 
-    /// Gives the lead to the next candidate: the key is gone on return, durably. If it fails for another reason than
-    /// that the lead is over, it can be called again.
+    /// Gives the lead to the next candidate: the key is gone on return, durably, as of the revision that is returned. If
+    /// it fails for another reason than that the lead is over, it can be called again.
     ///
     /// # Errors
     /// [`Error::NotLeaderOfElection`] if the lead was resigned or lost before, where etcd's `Resign` is silent; those of
     /// [`Db::put`].
-    pub fn resign(&self) -> Result<()> {
+    pub fn resign(&self) -> Result<Revision> {
         self.check()?;
-        let led = leave(self.session.db(), &self.token)?;
+        let resigned = match release(self.session.db(), &self.token) {
+            Ok(revision) => Some(revision),
+            Err(Error::SessionExpired) => None,
+            Err(error) => return Err(error),
+        };
         self.over.store(true, Ordering::Release);
-        self.confirm(led)
+        self.confirm(resigned)
     }
 
     /// Lets the lead outlive this handle: it goes with its lease, or when somebody deletes its key.
@@ -238,13 +235,12 @@ impl Leadership {
         if self.over.load(Ordering::Acquire) { Err(Error::NotLeaderOfElection) } else { Ok(()) }
     }
 
-    /// Notes whether the key was still the leader's.
-    fn confirm(&self, led: bool) -> Result<()> {
-        if !led {
+    /// Notes whether the session was still the leader, and wrote.
+    fn confirm(&self, written: Option<Revision>) -> Result<Revision> {
+        if written.is_none() {
             self.over.store(true, Ordering::Release);
-            return Err(Error::NotLeaderOfElection);
         }
-        Ok(())
+        written.ok_or(Error::NotLeaderOfElection)
     }
 }
 

@@ -12,7 +12,8 @@
 //! let guard = session.mutex("/my-lock").lock()?;
 //! assert_eq!(*guard.key(), format!("/my-lock/{}", session.lease()));
 //! guard.unlock()?;
-//! session.close()
+//! session.close()?;
+//! # Ok(())
 //! # }
 //! ```
 //!

@@ -6,9 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::coordination::session::Session;
-use crate::coordination::wait::{
-    Entry, WaitOptions, Waited, Waiter, enter, give_up_unless_come, leave, own_key, prefix_of, without_lease,
-};
+use crate::coordination::wait::{WaitOptions, Waited, await_turn, enter, own_key, prefix_of, release, without_lease};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Token};
@@ -74,16 +72,8 @@ impl Mutex {
     pub fn lock_with(&self, options: &WaitOptions) -> Result<Option<LockGuard>> {
         self.session.check()?;
         let entry = enter(&self.session, &self.prefix, b"")?;
-        if entry.alone || self.await_turn(&entry, options)? == Waited::Come {
-            return Ok(Some(LockGuard::new(&self.session, entry.own)));
-        }
-        Ok(None)
-    }
-
-    fn await_turn(&self, entry: &Entry, options: &WaitOptions) -> Result<Waited> {
-        let line = self.session.db().lines().line(&self.prefix);
-        let waiter = Waiter::new(self.session.db(), Some(&self.session), options);
-        give_up_unless_come(&self.session, entry, waiter.wait_turn(&line, &entry.own, &|_| true))
+        let waited = await_turn(&self.session, &self.prefix, &entry, options, &|_| true)?;
+        Ok((waited == Waited::Come).then(|| LockGuard::new(&self.session, entry.own)))
     }
 
     /// Takes the lock if nobody has it. `None` if somebody has, or is before us; then nothing was written.
@@ -98,7 +88,8 @@ impl Mutex {
         let key = own_key(&self.prefix, self.session.lease());
         let all = KeyRange::prefix(&self.prefix);
         let oldest = Range::new(all.clone()).sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1).keys_only();
-        let txn = self.session.db().txn().when([Compare::create_revision(all).eq(0)]);
+        let alive = Compare::lease_alive(self.session.lease());
+        let txn = self.session.db().txn().when([alive, Compare::create_revision(all).eq(0)]);
         let txn = txn.then([Put::new(&key, "").lease(self.session.lease())]).or_else([oldest]);
         let response = txn.commit().map_err(without_lease)?;
         let revision = match &response.responses[..] {
@@ -106,6 +97,7 @@ impl Mutex {
             [OpResponse::Range(range)] => range.kvs.first().filter(|kv| kv.key == key).map(|kv| kv.create_revision),
             _ => None,
         };
+        self.session.check()?;
         let token = |revision| Token { key, revision, lease: self.session.lease() };
         Ok(revision.map(|revision| LockGuard::new(&self.session, token(revision))))
     }
@@ -184,23 +176,28 @@ impl LockGuard {
         is_held(&self.session, &self.token)
     }
 
-    /// Releases the lock: its key is gone on return, durably, and the next in line goes on. If it fails for another
-    /// reason than these, the lock is as it was and this can be called again.
+    /// Releases the lock: its key is gone on return, durably, as of the revision that is returned, and the next in line
+    /// goes on. If it fails for another reason than these, the lock is as it was and this can be called again.
     ///
-    /// Differs from etcd: its `Unlock` deletes the key whoever has put it. This one frees nothing once the lock was lost.
+    /// Differs from etcd: its `Unlock` deletes the key whoever has put it. This one frees nothing once the lock was lost:
+    /// not what is somebody else's by now, and not before the lock delay is over, if its session has one.
     ///
     /// # Errors
     /// [`Error::LockReleased`] the second time; [`Error::SessionExpired`] if the lock was lost before, or released
     /// through another guard of the same session; those of [`Db::put`](crate::Db::put).
-    pub fn unlock(&self) -> Result<()> {
+    pub fn unlock(&self) -> Result<Revision> {
         match self.state.load(Ordering::Acquire) {
             RELEASED => return Err(Error::LockReleased),
             LOST => return Err(Error::SessionExpired),
             _ => {}
         }
-        let held = leave(self.session.db(), &self.token)?;
-        self.state.store(if held { RELEASED } else { LOST }, Ordering::Release);
-        if held { Ok(()) } else { Err(Error::SessionExpired) }
+        let released = release(self.session.db(), &self.token);
+        match &released {
+            Ok(_) => self.state.store(RELEASED, Ordering::Release),
+            Err(Error::SessionExpired) => self.state.store(LOST, Ordering::Release),
+            Err(_) => {}
+        }
+        released
     }
 
     /// Lets the lock outlive the guard: it goes with its lease, or when somebody deletes its key.

@@ -201,7 +201,7 @@ impl Registration {
     pub fn deregister(mut self) -> Result<()> {
         self.stop();
         let session = self.shared.state.lock().session.clone();
-        session.close()
+        session.close().map(drop)
     }
 
     fn stop(&mut self) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::coordination::keys::unique_name;
 use crate::coordination::mutex::LockGuard;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{WaitOptions, Waited, Waiter, give_up_unless_come, join, prefix_of};
+use crate::coordination::wait::{WaitOptions, Waited, await_turn, join, prefix_of};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -118,13 +118,8 @@ impl RwLock {
                 break entry;
             }
         };
-        if !entry.alone {
-            let (line, waiter) = (db.lines().line(&self.prefix), Waiter::new(db, Some(&self.session), options));
-            let turn = waiter.wait_turn(&line, &entry.own, &|key| key.starts_with(&blocking));
-            if give_up_unless_come(&self.session, &entry, turn)? == Waited::TimedOut {
-                return Ok(None);
-            }
-        }
-        Ok(Some(LockGuard::new(&self.session, entry.own)))
+        let blocks = |key: &[u8]| key.starts_with(&blocking);
+        let waited = await_turn(&self.session, &self.prefix, &entry, options, &blocks)?;
+        Ok((waited == Waited::Come).then(|| LockGuard::new(&self.session, entry.own)))
     }
 }

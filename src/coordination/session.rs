@@ -18,7 +18,7 @@ use crate::db::Db;
 use crate::db::keeper::{Keeping, Kept};
 use crate::db::signal::{Parker, Signal};
 use crate::error::{Error, Result};
-use crate::kv::LeaseId;
+use crate::kv::{LeaseId, Revision};
 use crate::op::GrantOptions;
 
 /// The time to live of a session that names none: 60 s, as in etcd.
@@ -207,13 +207,15 @@ impl Session {
         DoubleBarrier::new(self, name.as_ref(), count)
     }
 
-    /// Ends the session for all clones: its lease is revoked and its keys are gone on return, so that the next in each
-    /// line goes on at once. Who waits with this session gets [`Error::SessionExpired`]. A session that is over already
-    /// is fine.
+    /// Ends the session for all clones: its lease is revoked and its keys are gone on return, as of the revision that is
+    /// returned, so that the next in each line goes on at once. Who waits with this session gets
+    /// [`Error::SessionExpired`]. `None` if there was nothing to revoke any more: the lease has ended or lapsed, or the
+    /// store is closed. One that was orphaned, or whose revoke has failed, is revoked all the same.
     ///
     /// # Errors
-    /// Those of [`Db::put`] but for closed stores. The lease then ends by itself: it is not renewed any more.
-    pub fn close(&self) -> Result<()> {
+    /// Those of [`Db::put`] but for closed stores. The lease then ends by itself, since it is not renewed any more; or it
+    /// is revoked by another call.
+    pub fn close(&self) -> Result<Option<Revision>> {
         self.inner.close()
     }
 
@@ -226,14 +228,15 @@ impl Session {
 }
 
 impl Inner {
-    fn close(&self) -> Result<()> {
-        let over = self.keeping.kept().lost.is_given();
+    fn close(&self) -> Result<Option<Revision>> {
         self.keeping.stop();
-        if over {
-            return Ok(());
+        // If it is gone, another lease may have its id.
+        if !self.keeping.exists() {
+            return Ok(None);
         }
         match self.db.lease(self.lease).revoke() {
-            Ok(_) | Err(Error::LeaseNotFound | Error::Closed) => Ok(()),
+            Ok(revision) => Ok(Some(revision)),
+            Err(Error::LeaseNotFound | Error::Closed) => Ok(None),
             Err(error) => Err(error),
         }
     }

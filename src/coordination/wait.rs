@@ -136,6 +136,8 @@ impl<'a> Waiter<'a> {
     /// Waits until there is something; `None` if the time was up before.
     pub(super) fn wait_for<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<Option<T>> {
         let _lost = self.session.map(|session| session.lost().listen(&self.waker));
+        // A session ends with its store; without one, what nobody can write to any more never brings what is waited for.
+        let _broken = self.session.is_none().then(|| self.db.engine().broken.listen(&self.waker));
         let _canceled = self.cancel.map(|cancel| cancel.signal.listen(&self.waker));
         loop {
             if let Poll::Ready(found) = poll(&mut Context::from_waker(&self.waker)) {
@@ -146,6 +148,9 @@ impl<'a> Waiter<'a> {
             }
             if let Some(session) = self.session {
                 session.check()?;
+            }
+            if self.session.is_none() {
+                self.db.engine().check_poison()?;
             }
             let left = self.until.map(|until| until.saturating_sub(self.db.mono_time()));
             if left == Some(Duration::ZERO) || !self.parker.park(left) {
@@ -209,13 +214,23 @@ pub(super) fn enter(session: &Session, prefix: &Bytes, value: &[u8]) -> Result<E
 pub(super) fn join(session: &Session, key: Bytes, blocking: KeyRange, value: &[u8]) -> Result<Entry> {
     let put = || Put::new(&key, value).lease(session.lease());
     let absent = || Compare::create_revision(&key).eq(0);
-    let behind = Txn::new().when([absent()]).then([put()]).or_else([Range::new(&key)]);
-    let alone = [absent(), Compare::create_revision(blocking).eq(0)];
+    // A lease whose time is over takes no part any more, though nobody may have ended it yet.
+    let alive = || Compare::lease_alive(session.lease());
+    let behind = Txn::new().when([alive(), absent()]).then([put()]).or_else([Range::new(&key)]);
+    let alone = [alive(), absent(), Compare::create_revision(blocking).eq(0)];
     let txn = session.db().txn().when(alone).then([put()]).or_else([Op::from(behind)]);
     let response = txn.commit().map_err(without_lease)?;
-    let found = if response.succeeded { None } else { found_in(&response) };
-    let (found, revision) = found.map_or((None, response.revision), |(value, created)| (Some(value), created));
+    let (found, revision) = match found_in(&response) {
+        Some((value, created)) => (Some(value), created),
+        None if has_put(&response) => (None, response.revision),
+        None => return Err(Error::SessionExpired),
+    };
     Ok(Entry { own: Token { key, revision, lease: session.lease() }, found, alone: response.succeeded })
+}
+
+/// Whether the txn of [`join`] has put the key.
+fn has_put(response: &TxnResponse) -> bool {
+    response.succeeded || matches!(&response.responses[..], [OpResponse::Txn(behind)] if behind.succeeded)
 }
 
 /// To a session, a lease that is not there is its own end.
@@ -242,6 +257,25 @@ pub(super) fn prefix_of(name: &[u8]) -> Bytes {
     [name, b"/"].concat().into()
 }
 
+/// Waits until nothing that blocks a key is before it in the line of a prefix. The turn of a session that is over does
+/// not come: who died while he waited is told so, even if the key before his went in the same moment.
+pub(super) fn await_turn(
+    session: &Session,
+    prefix: &Bytes,
+    entry: &Entry,
+    options: &WaitOptions,
+    blocks: &dyn Fn(&[u8]) -> bool,
+) -> Result<Waited> {
+    let turn = if entry.alone {
+        Ok(Waited::Come)
+    } else {
+        let line = session.db().lines().line(prefix);
+        Waiter::new(session.db(), Some(session), options).wait_turn(&line, &entry.own, blocks)
+    };
+    let turn = turn.and_then(|waited| session.check().map(|()| waited));
+    give_up_unless_come(session, entry, turn)
+}
+
 /// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
 pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
     if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
@@ -254,8 +288,19 @@ pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Resu
     waited
 }
 
-/// Deletes a key if it is still the one that was created then. Whether it was.
-pub(super) fn leave(db: &Db, own: &Token) -> Result<bool> {
+/// Gives back what a token stands for: the key is gone on return, durably, as of the revision that is returned. Only while
+/// the token holds as a fence does: what a session that has lapsed held stays for its lock delay, and a key that
+/// was put by somebody else is his.
+///
+/// # Errors
+/// [`Error::SessionExpired`] if it does not hold; those of [`Db::put`].
+pub(super) fn release(db: &Db, own: &Token) -> Result<Revision> {
+    Ok(db.txn().fenced(own).then([Delete::new(&own.key)]).commit()?.revision)
+}
+
+/// Deletes a key if it is still the one that was created then: the place of one who waits, and has held nothing. Whether
+/// it was.
+fn leave(db: &Db, own: &Token) -> Result<bool> {
     let same = Compare::create_revision(&own.key).eq(own.revision);
     Ok(db.txn().when([same]).then([Delete::new(&own.key)]).commit()?.succeeded)
 }

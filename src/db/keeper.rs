@@ -7,14 +7,18 @@
 //!
 //! A lease is **lost** when it ends, whoever ended it; when the store is closed or poisoned; and for its owner at the
 //! latest one time to live after the *sending* of the last renewal that was answered, by the clock that the deadline
-//! runs on. It is told at once: the lessor wakes [`Kept`] from publication, without waiting for the next renewal.
+//! runs on. It is told at once: the lessor gives [`Kept::lost`] after publication, without waiting for the next renewal.
+//! Once lost it stays so: a renewal that is answered too late counts for nothing, and none is asked for any more.
+//!
+//! All renewals that are due at a time are one batch: their leases live on in memory first, then the marks of those that
+//! are renewed for the first time become durable with one sync. So neither the number of sessions nor the time of a sync
+//! makes one of them wait for another.
 //!
 //! Locks: the keeper's own is taken alone. The thread holds the engine, not a `Db`, so that it never drops the last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -56,10 +60,11 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Kept {
     id: LeaseId,
-    /// Until when the last answered renewal holds, in nanoseconds of the boot clock.
+    /// Until when the last answered renewal holds, in nanoseconds of the boot clock; zero once that was found to be over,
+    /// for good. Acquire and Release: each is changed from what was seen.
     valid_until: AtomicU64,
     /// Given when the lease is lost.
-    pub(crate) lost: Signal,
+    pub(crate) lost: Arc<Signal>,
 }
 
 /// Keeps a lease alive until it is dropped.
@@ -79,16 +84,17 @@ impl Db {
     pub(crate) fn keep(&self, id: LeaseId, ttl: Duration, sent: Duration) -> Result<Keeping> {
         let engine = self.engine().clone();
         let keeper = self.keeper().clone();
-        let kept = Arc::new(Kept { id, valid_until: AtomicU64::new(nanos(sent + ttl)), lost: Signal::default() });
-        let number = keeper.add(&engine, &kept, sent + ttl / RENEW_PART)?;
+        let kept = Arc::new(Kept { id, valid_until: AtomicU64::new(nanos(sent + ttl)), lost: Arc::default() });
+        let number = keeper.next_number();
         let keeping = Keeping { engine, keeper, kept, number };
         // From now on the end of the lease is told. One that came before is found out here.
-        if keeping.engine.lessor.listen(id, number, Waker::from(keeping.kept.clone())) {
-            return Ok(keeping);
+        if !keeping.engine.lessor.listen(id, number, keeping.kept.lost.clone()) {
+            self.engine().check_open()?;
+            self.engine().check_poison()?;
+            return Err(Error::LeaseNotFound);
         }
-        self.engine().check_open()?;
-        self.engine().check_poison()?;
-        Err(Error::LeaseNotFound)
+        keeping.keeper.add(&keeping.engine, number, &keeping.kept, sent + ttl / RENEW_PART)?;
+        Ok(keeping)
     }
 
     /// The time on the clock that leases run on.
@@ -105,14 +111,18 @@ impl Keeping {
 
     /// Whether the lease is not lost, by what its owner can know: also when nobody has come to end it yet.
     pub(crate) fn is_valid(&self) -> bool {
-        let until = Duration::from_nanos(self.kept.valid_until.load(Ordering::Acquire));
-        !self.kept.lost.is_given() && self.engine.clock.boot() < until
+        self.kept.is_valid(|| self.engine.clock.boot())
+    }
+
+    /// Whether the lease itself neither ended nor lapsed, as far as is published, though it may count as lost here. Its
+    /// id may have been granted again: that is another lease.
+    pub(crate) fn exists(&self) -> bool {
+        self.engine.lessor.is_listening(self.kept.id, self.number)
     }
 
     /// Ends the renewals. The lease counts as lost from here on, whatever becomes of it.
     pub(crate) fn stop(&self) {
         self.keeper.remove(self.number);
-        self.engine.lessor.unlisten(self.kept.id, self.number);
         self.kept.lost.give();
     }
 }
@@ -120,29 +130,27 @@ impl Keeping {
 impl Drop for Keeping {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Wake for Kept {
-    /// The lease has ended, or its store takes no writes any more.
-    fn wake(self: Arc<Self>) {
-        self.lost.give();
+        self.engine.lessor.unlisten(self.kept.id, self.number);
     }
 }
 
 impl Keeper {
-    fn add(self: &Arc<Self>, engine: &Arc<Engine>, kept: &Arc<Kept>, due: Duration) -> Result<u64> {
+    fn next_number(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.next += 1;
+        state.next
+    }
+
+    fn add(self: &Arc<Self>, engine: &Arc<Engine>, number: u64, kept: &Arc<Kept>, due: Duration) -> Result<()> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::Closed);
         }
-        state.next += 1;
-        let number = state.next;
         state.kept.insert(number, (kept.clone(), None));
         state.put_back(number, due);
         self.changed.notify_one();
         if state.running || engine.options.tuning.manual {
-            return Ok(number);
+            return Ok(());
         }
         // The one before has done its last step.
         state.thread.take().map(JoinHandle::join);
@@ -151,7 +159,7 @@ impl Keeper {
             Ok(thread) => {
                 state.running = true;
                 state.thread = Some(thread);
-                Ok(number)
+                Ok(())
             }
             Err(error) => {
                 state.remove(number);
@@ -195,31 +203,33 @@ impl Keeper {
         }
     }
 
-    /// Renews what is due by now.
+    /// Renews what is due by now, all of it together.
     pub(crate) fn renew_due(&self, engine: &Engine) {
-        let now = engine.clock.boot();
-        loop {
-            // Not held while the lease is renewed.
-            let taken = self.state.lock().take_due(now);
-            let Some((number, kept)) = taken else { return };
-            // The time is read before the renewal is asked for, so that it is never taken for longer than it is.
-            let sent = engine.clock.boot();
-            let next = match engine.keep_alive(kept.id) {
-                Ok(ttl) => {
-                    kept.valid_until.store(nanos(sent + ttl), Ordering::Release);
-                    Some(sent + ttl / RENEW_PART)
-                }
-                Err(Error::Timeout | Error::Full { .. }) => kept.retry_at(sent),
+        let boot = || engine.clock.boot();
+        // Not held while leases are renewed.
+        let due = self.state.lock().take_due(boot());
+        // Whoever lost his lease has nothing to be renewed: what has its id now is not his.
+        let (held, lost): (Vec<_>, Vec<_>) = due.into_iter().partition(|(_, kept)| kept.is_valid(boot));
+        lost.iter().for_each(|(number, kept)| self.lose(*number, kept));
+        // The time is read before the renewals are asked for, so that none is taken for longer than it is.
+        let sent = boot();
+        let asked: Vec<_> = held.iter().map(|(number, kept)| (kept.id, *number)).collect();
+        for ((number, kept), answer) in held.iter().zip(engine.keep_alive_all(&asked)) {
+            let next = match answer {
+                Ok(ttl) => kept.extend(sent + ttl, boot).then(|| sent + ttl / RENEW_PART),
+                Err(Error::Timeout | Error::Full { .. }) => kept.retry_at(boot()),
                 Err(_) => None,
             };
             match next {
-                Some(due) => self.state.lock().put_back(number, due),
-                None => {
-                    self.remove(number);
-                    kept.lost.give();
-                }
+                Some(due) => self.state.lock().put_back(*number, due),
+                None => self.lose(*number, kept),
             }
         }
+    }
+
+    fn lose(&self, number: u64, kept: &Kept) {
+        self.remove(number);
+        kept.lost.give();
     }
 
     /// Ends all renewals and the thread, and tells everyone. A thread that is under way here does not wait for itself.
@@ -244,12 +254,18 @@ impl State {
         }
     }
 
-    fn take_due(&mut self, now: Duration) -> Option<(u64, Arc<Kept>)> {
-        let (due, number) = self.due.first().copied().filter(|(due, _)| *due <= now)?;
-        self.due.remove(&(due, number));
-        let (kept, at) = self.kept.get_mut(&number)?;
-        *at = None;
-        Some((number, kept.clone()))
+    /// What is due by now, in the order of time.
+    fn take_due(&mut self, now: Duration) -> Vec<(u64, Arc<Kept>)> {
+        let later = self.due.split_off(&(now + Duration::from_nanos(1), 0));
+        let due = std::mem::replace(&mut self.due, later);
+        let mut taken = Vec::with_capacity(due.len());
+        for (_, number) in due {
+            if let Some((kept, at)) = self.kept.get_mut(&number) {
+                *at = None;
+                taken.push((number, kept.clone()));
+            }
+        }
+        taken
     }
 
     /// Unless nobody wants it any more.
@@ -262,6 +278,30 @@ impl State {
 }
 
 impl Kept {
+    /// Whether the last answered renewal holds. Once it was found not to, it never does again.
+    fn is_valid(&self, now: impl Fn() -> Duration) -> bool {
+        loop {
+            let until = self.valid_until.load(Ordering::Acquire);
+            if self.lost.is_given() || until == 0 {
+                return false;
+            }
+            if nanos(now()) < until {
+                return true;
+            }
+            // Unless a renewal was answered in between, which was in time then.
+            if self.valid_until.compare_exchange(until, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return false;
+            }
+        }
+    }
+
+    /// A renewal was answered that holds until then; false if the answer came too late.
+    fn extend(&self, until: Duration, now: impl Fn() -> Duration) -> bool {
+        let before = self.valid_until.load(Ordering::Acquire);
+        let change = || self.valid_until.compare_exchange(before, nanos(until), Ordering::AcqRel, Ordering::Acquire);
+        nanos(now()) < before && change().is_ok()
+    }
+
     /// When to try again, as long as the last renewal holds.
     fn retry_at(&self, now: Duration) -> Option<Duration> {
         let left = Duration::from_nanos(self.valid_until.load(Ordering::Acquire)).saturating_sub(now);

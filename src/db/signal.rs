@@ -29,6 +29,12 @@ struct Listeners {
 }
 
 impl Signal {
+    /// Has the signal given as of now, for who asks. Who listens is woken by `give` alone, which may come when no lock is
+    /// held any more.
+    pub(crate) fn mark(&self) {
+        self.given.store(true, Ordering::Release);
+    }
+
     /// Gives the signal and wakes who listens. Again does nothing.
     pub(crate) fn give(&self) {
         self.given.store(true, Ordering::Release);

@@ -234,10 +234,11 @@ impl Engine {
 
     /// Ends all threads and waits for them, but for the caller's own: the log hook may close the store.
     pub(crate) fn stop_background(&self) {
-        let mut jobs = self.background.jobs.lock();
-        jobs.stopping = true;
+        self.background.jobs.lock().stopping = true;
         self.background.changed.notify_all();
+        // With no lock held: it wakes who listens to leases, and what they do is not known here.
         self.lessor.close();
+        let mut jobs = self.background.jobs.lock();
         let own_id = thread::current();
         let own = Some(own_id);
         while jobs.running.iter().flatten().any(|thread| *thread != own) {

@@ -151,8 +151,12 @@ impl Builder {
         for (run, rounds) in self.version.runs.iter().zip(&self.rounds) {
             contents.runs.insert(run.info.id, run_row(&run.info, (*rounds).min(1)));
         }
-        contents.checkpoint =
-            Checkpoint { revision: head.revision, compact_revision: head.compact_revision, ..Checkpoint::default() };
+        contents.checkpoint = Checkpoint {
+            revision: head.revision,
+            compact_revision: head.compact_revision,
+            compact_ordered: head.compact_revision,
+            ..Checkpoint::default()
+        };
         contents.leases = head.leases.iter().map(|(id, lease)| (id.get(), lease_row(lease))).collect();
         complete(&self.disk, contents)
     }

@@ -246,7 +246,10 @@ impl Engine {
         turn.failed = result.is_err();
         drop(turn);
         match result {
-            Ok(()) => self.hub.wake(),
+            Ok(()) => {
+                self.hub.wake();
+                self.lessor.wake_lost();
+            }
             Err(error) => self.set_poison(error),
         }
     }

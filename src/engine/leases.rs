@@ -171,7 +171,7 @@ impl Engine {
         self.writer()?;
         loop {
             self.check_open()?;
-            match self.lessor.renew(id, || self.lease_now()) {
+            match self.lessor.renew(id, None, || self.lease_now()) {
                 Renewal::Missing => return Err(Error::LeaseNotFound),
                 Renewal::Closed => return Err(Error::Closed),
                 Renewal::Poisoned => return Err(Error::Poisoned),
@@ -181,6 +181,60 @@ impl Engine {
                 Renewal::Renewed { ttl, mark: true, grant } => return self.mark_renewed(id, ttl, grant).map(|()| ttl),
             }
         }
+    }
+
+    /// As `keep_alive` for many leases, each for a listener of its grant: first all in memory, so that none waits for
+    /// another, then the marks of those that need one, in few commands and one sync.
+    pub(crate) fn keep_alive_all(&self, leases: &[(LeaseId, u64)]) -> Vec<Result<Duration>> {
+        if let Err(error) = self.writer().and_then(|_| self.check_open()) {
+            return leases.iter().map(|_| Err(error.clone())).collect();
+        }
+        let mut marks = Vec::new();
+        let renew = |(place, &(id, listener)): (usize, &(LeaseId, u64))| {
+            match self.lessor.renew(id, Some(listener), || self.lease_now()) {
+                // Whoever ends it may be on his way: to its owner it has ended.
+                Renewal::Missing | Renewal::Overdue => Err(Error::LeaseNotFound),
+                Renewal::Closed => Err(Error::Closed),
+                Renewal::Poisoned => Err(Error::Poisoned),
+                Renewal::Renewed { ttl, mark, grant } => {
+                    if mark {
+                        marks.push(Mark { place, id, ttl, grant });
+                    }
+                    Ok(ttl)
+                }
+            }
+        };
+        let mut answers: Vec<_> = leases.iter().enumerate().map(renew).collect();
+        for (mark, marked) in self.mark_all_renewed(&marks) {
+            answers[mark.place] = marked.map(|()| mark.ttl);
+        }
+        answers
+    }
+
+    /// Makes marks durable, whatever the store's level. Once one cannot be ordered, the others are not tried.
+    fn mark_all_renewed<'m>(&self, marks: &'m [Mark]) -> Vec<(&'m Mark, Result<()>)> {
+        let mut last = Ticket::default();
+        let mut ordered = Ok(());
+        let mut made = Vec::with_capacity(marks.len());
+        for chunk in marks.chunks(LEASES_PER_CHECKPOINT) {
+            let remaining = chunk.iter().map(|mark| (mark.id, millis(mark.ttl))).collect();
+            ordered = ordered.and_then(|()| {
+                let kind = Kind::LeaseCheckpoint { renewed: true, stamp: self.stamp(), remaining };
+                self.order(kind).map(|(_, ticket)| last = last.max(ticket))
+            });
+            made.extend(chunk.iter().map(|mark| (mark, ordered.clone())));
+        }
+        let any = made.iter().any(|(_, ordered)| ordered.is_ok());
+        let durable = self.wait(last).and_then(|()| {
+            // The marks are visible already; whether they got to the disk is not known.
+            if any { self.write_out_relaxed().map_err(|_| Error::Indeterminate) } else { Ok(()) }
+        });
+        let marked =
+            |mark: &Mark| if self.lessor.mark(mark.id, mark.grant) { Ok(()) } else { Err(Error::LeaseNotFound) };
+        for (mark, result) in made.iter_mut().filter(|(_, ordered)| ordered.is_ok()) {
+            *result = durable.clone().and_then(|()| marked(mark));
+        }
+        made
     }
 
     fn mark_renewed(&self, id: LeaseId, ttl: Duration, grant: u64) -> Result<()> {
@@ -348,6 +402,15 @@ impl Engine {
     pub(crate) fn lease_time(&self, stamp: &Stamp) -> Duration {
         if self.writer.is_some() { EPOCH + Duration::from_millis(stamp.boot_ms) } else { EPOCH }
     }
+}
+
+/// A renewal that must be marked in the durable state before it is answered.
+struct Mark {
+    /// Among those that were asked for.
+    place: usize,
+    id: LeaseId,
+    ttl: Duration,
+    grant: u64,
 }
 
 /// What a grant came to.

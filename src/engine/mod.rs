@@ -62,6 +62,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::db::signal::Signal;
 use crate::engine::apply::Response;
 use crate::engine::background::Background;
 use crate::engine::command::{Command, Kind, Seen, Stamp};
@@ -118,6 +119,8 @@ pub(crate) struct Engine {
     background: Background,
     poison: Mutex<Option<Error>>,
     poisoned: AtomicBool,
+    /// Given when the store is poisoned, for who waits for a change that will not come.
+    pub(crate) broken: Signal,
     closed: AtomicBool,
     /// The process that opened the store, and how many forks it had behind it.
     pid: u32,
@@ -454,6 +457,7 @@ impl Engine {
         self.poisoned.store(true, Ordering::Release);
         self.commit.poison();
         self.lessor.poison();
+        self.broken.give();
         self.background.wake();
         if first {
             self.tell(LogEvent::Poisoned(error));

@@ -22,6 +22,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use crate::db::signal::Signal;
 use crate::engine::command::{Command, Stamp, newer_version};
 use crate::engine::commit::{Batch, Commit};
 use crate::engine::cursors::cursor;
@@ -318,6 +319,7 @@ impl Opening {
                 background: background::Background::default(),
                 poison: Mutex::new(None),
                 poisoned: AtomicBool::new(false),
+                broken: Signal::default(),
                 closed: AtomicBool::new(false),
                 pid: crate::io::thread::process_id(),
                 forks: crate::io::thread::forks(),

@@ -18,16 +18,21 @@
 //! backward counts as no time. `engine/leases.rs` stamps grants and what is left at a close; `serve` in
 //! `engine/recover.rs` makes deadlines of them again.
 //!
+//! **Told twice.** That a lease is lost is marked in publication, so that nobody who learned of its end in any way finds it
+//! alive. Who waits for that is woken later, by [`Lessor::wake_lost`]: his code must not run inside the write path.
+//!
 //! Lock order: the lessor's mutex comes after those of the engine, and nothing is taken inside it.
 
 mod deadline;
 
 use std::collections::BTreeMap;
-use std::task::Waker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::db::signal::Signal;
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
 use crate::kv::LeaseId;
@@ -40,6 +45,8 @@ pub(crate) struct Lessor {
     /// Signalled when a lease starts, when an expiry has been published or given up, when the store is poisoned, and at
     /// close. A deadline that a renewal moves is later than before: who waits for it looks again when the old one comes.
     changed: Condvar,
+    /// Whether somebody is to be woken: a copy of what `inner` says, to be looked at without it.
+    wakes_pending: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -47,8 +54,11 @@ struct Inner {
     deadlines: Deadlines,
     leases: BTreeMap<LeaseId, Known>,
     grants_made: u64,
-    /// Who is to be woken once a lease has ended or lapsed, by numbers of their own.
-    listeners: BTreeMap<LeaseId, BTreeMap<u64, Waker>>,
+    /// What is given once a lease has ended or lapsed, by numbers of their listeners. So a listener is there for as long
+    /// as the grant that it listened to.
+    listeners: BTreeMap<LeaseId, BTreeMap<u64, Arc<Signal>>>,
+    /// Marked, and nobody woken yet.
+    lost: Vec<Arc<Signal>>,
     closed: bool,
     /// Nothing ends any more until a reopen.
     poisoned: bool,
@@ -132,6 +142,10 @@ impl Inner {
         self.leases.get(&id).is_some_and(|known| known.revoking)
     }
 
+    fn is_listening(&self, id: LeaseId, number: u64) -> bool {
+        self.listeners.get(&id).is_some_and(|listeners| listeners.contains_key(&number))
+    }
+
     fn set_revoking(&mut self, id: LeaseId, revoking: bool) {
         if let Some(known) = self.leases.get_mut(&id) {
             known.revoking = revoking;
@@ -178,24 +192,43 @@ impl Lessor {
         self.tell_lost(inner, id);
     }
 
-    /// Wakes who waits for a change, and who listens for the loss of this lease.
+    /// Wakes who waits for a change, and marks the loss of this lease for who listens.
     fn tell_lost(&self, mut inner: MutexGuard<'_, Inner>, id: LeaseId) {
-        let listeners = inner.listeners.remove(&id);
+        for signal in inner.listeners.remove(&id).into_iter().flat_map(BTreeMap::into_values) {
+            signal.mark();
+            inner.lost.push(signal);
+            self.wakes_pending.store(true, Ordering::Relaxed);
+        }
         self.changed.notify_all();
-        drop(inner);
-        listeners.into_iter().flatten().for_each(|(_, waker)| waker.wake());
     }
 
-    /// Has `waker` woken once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so
+    /// Wakes who listens to leases that were found lost. Called without a lock held, once what is published counts.
+    pub(crate) fn wake_lost(&self) {
+        if self.wakes_pending.load(Ordering::Relaxed) {
+            let lost = {
+                let mut inner = self.inner.lock();
+                self.wakes_pending.store(false, Ordering::Relaxed);
+                std::mem::take(&mut inner.lost)
+            };
+            lost.iter().for_each(|signal| signal.give());
+        }
+    }
+
+    /// Has `signal` given once the lease has ended or lapsed, or the store is poisoned or closed. False if that is so
     /// already.
-    pub(crate) fn listen(&self, id: LeaseId, number: u64, waker: Waker) -> bool {
+    pub(crate) fn listen(&self, id: LeaseId, number: u64, signal: Arc<Signal>) -> bool {
         let mut inner = self.inner.lock();
         let alive = inner.leases.get(&id).is_some_and(|known| known.terms.standing == Standing::Alive);
         let lives = alive && !inner.closed && !inner.poisoned;
         if lives {
-            inner.listeners.entry(id).or_default().insert(number, waker);
+            inner.listeners.entry(id).or_default().insert(number, signal);
         }
         lives
+    }
+
+    /// Whether the grant that a listener has listened to neither ended nor lapsed.
+    pub(crate) fn is_listening(&self, id: LeaseId, number: u64) -> bool {
+        self.inner.lock().is_listening(id, number)
     }
 
     /// Takes back [`Lessor::listen`].
@@ -209,8 +242,9 @@ impl Lessor {
         }
     }
 
-    /// Moves the deadline to a full time to live from `now` on. Waits if the lease is being revoked.
-    pub(crate) fn renew(&self, id: LeaseId, now: impl Fn() -> Duration) -> Renewal {
+    /// Moves the deadline to a full time to live from `now` on. Waits if the lease is being revoked. For a listener only
+    /// the grant that it has listened to: another one of the same id is somebody else's.
+    pub(crate) fn renew(&self, id: LeaseId, listener: Option<u64>, now: impl Fn() -> Duration) -> Renewal {
         let mut inner = self.inner.lock();
         while inner.is_revoking(id) && !inner.closed && !inner.poisoned {
             self.changed.wait(&mut inner);
@@ -222,7 +256,8 @@ impl Lessor {
             return Renewal::Poisoned;
         }
         let Some(Known { terms, grant, marked, .. }) = inner.leases.get(&id).copied() else { return Renewal::Missing };
-        if terms.standing != Standing::Alive {
+        let replaced = listener.is_some_and(|number| !inner.is_listening(id, number));
+        if terms.standing != Standing::Alive || replaced {
             return Renewal::Missing;
         }
         let now = now();
@@ -331,15 +366,16 @@ impl Lessor {
         self.stop(|inner| inner.closed = true);
     }
 
-    /// Wakes everybody.
+    /// Wakes everybody. The leases are still there: their listeners stay.
     fn stop(&self, set: impl FnOnce(&mut Inner)) {
-        let listeners = {
+        let listeners: Vec<_> = {
             let mut inner = self.inner.lock();
             set(&mut inner);
-            std::mem::take(&mut inner.listeners)
+            inner.listeners.values().flat_map(BTreeMap::values).cloned().collect()
         };
         self.changed.notify_all();
-        listeners.into_values().flatten().for_each(|(_, waker)| waker.wake());
+        listeners.iter().for_each(|signal| signal.give());
+        self.wake_lost();
     }
 }
 
@@ -374,7 +410,7 @@ mod tests {
         lessor.spare(LeaseId::new(1));
         assert_eq!(lessor.due(6 * S), [LeaseId::new(1)]);
         lessor.end(LeaseId::new(1));
-        assert_eq!(lessor.renew(LeaseId::new(1), || 6 * S), Renewal::Missing);
+        assert_eq!(lessor.renew(LeaseId::new(1), None, || 6 * S), Renewal::Missing);
     }
 
     #[test]
@@ -382,9 +418,9 @@ mod tests {
         let lessor = Lessor::default();
         let id = LeaseId::new(1);
         lessor.start(id, terms(3 * S), 3 * S);
-        assert_eq!(lessor.renew(id, || S), Renewal::Renewed { ttl: 3 * S, mark: true, grant: 1 });
+        assert_eq!(lessor.renew(id, None, || S), Renewal::Renewed { ttl: 3 * S, mark: true, grant: 1 });
         assert!(!lessor.mark(id, 0) && lessor.mark(id, 1));
-        assert_eq!(lessor.renew(id, || 2 * S), Renewal::Renewed { ttl: 3 * S, mark: false, grant: 1 });
+        assert_eq!(lessor.renew(id, None, || 2 * S), Renewal::Renewed { ttl: 3 * S, mark: false, grant: 1 });
         assert_eq!(lessor.time(id, 2 * S).map(|time| time.remaining), Some(3 * S));
         assert!(lessor.due(4 * S).is_empty());
     }
@@ -396,12 +432,12 @@ mod tests {
         let lessor = Lessor::default();
         let id = LeaseId::new(1);
         lessor.start(id, terms(3 * S), 3 * S);
-        let Renewal::Renewed { grant: old, .. } = lessor.renew(id, || S) else { panic!("it lives") };
+        let Renewal::Renewed { grant: old, .. } = lessor.renew(id, None, || S) else { panic!("it lives") };
         lessor.end(id);
         assert!(!lessor.mark(id, old));
         lessor.start(id, terms(5 * S), 6 * S);
         assert!(!lessor.mark(id, old));
-        let Renewal::Renewed { ttl, mark, grant } = lessor.renew(id, || 2 * S) else { panic!("it lives") };
+        let Renewal::Renewed { ttl, mark, grant } = lessor.renew(id, None, || 2 * S) else { panic!("it lives") };
         assert!(mark && grant != old && ttl == 5 * S);
         assert!(lessor.mark(id, grant));
     }
@@ -411,10 +447,10 @@ mod tests {
         let lessor = Lessor::default();
         let id = LeaseId::new(1);
         lessor.start(id, Terms { lock_delay: 4 * S, ..terms(3 * S) }, 3 * S);
-        let Renewal::Renewed { grant, .. } = lessor.renew(id, || S) else { panic!("it lives") };
+        let Renewal::Renewed { grant, .. } = lessor.renew(id, None, || S) else { panic!("it lives") };
         assert_eq!(lessor.due(4 * S), [id]);
         lessor.lapse(id, 5 * S);
-        assert_eq!(lessor.renew(id, || 5 * S), Renewal::Missing);
+        assert_eq!(lessor.renew(id, None, || 5 * S), Renewal::Missing);
         assert!(!lessor.mark(id, grant));
         assert!(lessor.due(8 * S).is_empty());
         assert!(lessor.claim(id, 9 * S) && !lessor.claim(id, 9 * S));

@@ -2,6 +2,7 @@
 //!
 //! A waiter stands in line once its key is there; that is what tests wait for before they go on.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -10,10 +11,12 @@ use std::time::Duration;
 use etclite::coordination::{Cancel, LockGuard, WaitOptions};
 use etclite::io::IoSite;
 use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk};
-use etclite::testing::waiter_wakes;
-use etclite::{Compare, Db, Delete, Error, Put, PutOptions, Result, Revision, Session, SessionOptions, prefix};
+use etclite::testing::{open_on, waiter_wakes, with_knobs};
+use etclite::{
+    Compare, Db, Delete, Error, Options, Put, PutOptions, Result, Revision, Session, SessionOptions, prefix,
+};
 
-use super::gate::LONG;
+use super::gate::{ActingClock, LONG};
 use super::rig::{Kind, ROOMY, Store, everywhere, ms, open_sim};
 
 /// Waits until the lock's line has so many keys.
@@ -152,7 +155,7 @@ fn co_03_holders_never_overlap() {
 #[test]
 fn co_03_waiter_learns_that_its_session_ended() {
     let ends: [fn(&Store, &Session); 3] = [
-        |_, session| session.close().unwrap(),
+        |_, session| assert!(session.close().unwrap().is_some()),
         |store, session| assert!(store.db.lease(session.lease()).revoke().is_ok()),
         |store, _| store.advance_ms(5_000),
     ];
@@ -499,4 +502,123 @@ fn x_02_release_and_close_hand_over_at_once() {
     assert!(other.mutex("n").try_lock().unwrap().is_some());
     one.close().unwrap();
     assert!(other.mutex("m").try_lock().unwrap().is_some());
+}
+
+/// X-02, CO-06: the holder was paused past its time. It drops what it had when the delay is nearly over, or says that it
+/// gives it back: the delay runs on, and nobody is let in before its end.
+#[test]
+fn x_02_a_stale_guard_does_not_end_the_delay() {
+    for expired_by_others in [true, false] {
+        let store = Store::new(Kind::Memory);
+        let options = SessionOptions::new().ttl(ms(5_000)).lock_delay(ms(60_000));
+        let dying = store.db.session_with(options).unwrap();
+        let (unlocked, dropped) = (dying.mutex("n").lock().unwrap(), dying.mutex("m").lock().unwrap());
+        let (resigned, left) = (dying.election("e").campaign("").unwrap(), dying.election("f").campaign("").unwrap());
+        let reading = dying.rw_lock("r").read().unwrap();
+        store.clock.advance(ms(5_000));
+        if expired_by_others {
+            store.advance_ms(0);
+            store.clock.advance(ms(59_999));
+        }
+        let revision = store.db.revision();
+        assert!(matches!(unlocked.unlock(), Err(Error::SessionExpired)));
+        assert!(matches!(resigned.resign(), Err(Error::NotLeaderOfElection)));
+        drop((unlocked, dropped, resigned, left, reading));
+        assert_eq!(store.db.revision(), revision, "its keys stay");
+        let next = session(&store.db);
+        if !expired_by_others {
+            store.advance_ms(59_999);
+        }
+        assert!(next.mutex("n").try_lock().unwrap().is_none() && next.mutex("m").try_lock().unwrap().is_none());
+        assert!(store.db.leader("e").unwrap().is_some() && store.db.leader("f").unwrap().is_some());
+        assert!(next.rw_lock("r").write_timeout(ms(0)).unwrap().is_none());
+        store.advance_ms(1);
+        assert!(next.mutex("n").try_lock().unwrap().is_some() && next.mutex("m").try_lock().unwrap().is_some());
+        assert!(store.db.leader("e").unwrap().is_none() && next.rw_lock("r").write_timeout(ms(0)).unwrap().is_some());
+    }
+}
+
+/// CO-03, CO-08, CO-12: the waiter's time ends, which nobody has acted on yet, and then what it waits for is released. It
+/// is told that its session is over, not that its turn has come, and its key is gone.
+#[test]
+fn co_03_a_release_in_the_moment_of_the_end_serves_nobody_dead() {
+    let waits: [fn(&Session) -> Result<()>; 4] = [
+        |dying| dying.mutex("n").lock().map(LockGuard::leave),
+        |dying| dying.election("n").campaign("").map(|lead| lead.leave()),
+        |dying| dying.rw_lock("n").read().map(LockGuard::leave),
+        |dying| dying.rw_lock("n").write().map(LockGuard::leave),
+    ];
+    for (number, wait) in waits.into_iter().enumerate() {
+        let store = Store::new(Kind::Memory);
+        let holder = session(&store.db);
+        let lock = if number < 2 { holder.mutex("n").lock() } else { holder.rw_lock("n").write() };
+        let held = lock.unwrap();
+        let dying = store.db.session(ms(5_000)).unwrap();
+        std::thread::scope(|scope| {
+            let (sender, waited) = channel();
+            scope.spawn(|| { sender }.send(wait(&dying)).unwrap());
+            await_line(&store.db, "n", 2);
+            store.clock.advance(ms(5_000));
+            held.unlock().unwrap();
+            assert!(matches!(waited.recv().unwrap(), Err(Error::SessionExpired)));
+            assert!(line(&store.db).is_empty());
+        });
+    }
+}
+
+/// Its time ends when the session has been looked at and nothing is written yet: nobody gets what is free that way.
+#[test]
+fn co_03_what_is_free_is_not_for_a_session_that_is_over() {
+    let takes: [fn(&Session) -> Result<bool>; 4] = [
+        |dying| dying.mutex("n").lock().map(|_| true),
+        |dying| dying.mutex("n").try_lock().map(|guard| guard.is_some()),
+        |dying| dying.election("n").campaign("").map(|_| true),
+        |dying| dying.rw_lock("n").write().map(|_| true),
+    ];
+    for take in takes {
+        let clock = SimClock::new(1);
+        let acting = ActingClock::new(&clock);
+        let db =
+            open_on(Arc::new(SimDisk::new()), Arc::new(acting.clone()), with_knobs(Options::new(), ROOMY)).unwrap();
+        let dying = db.session(ms(5_000)).unwrap();
+        acting.at_next_reading(move || clock.advance(ms(5_000)));
+        assert!(matches!(take(&dying), Err(Error::SessionExpired)));
+        assert!(acting.has_acted() && line(&db).is_empty());
+    }
+}
+
+/// What is written by giving back is told.
+#[test]
+fn co_06_releases_tell_their_revision() {
+    let store = Store::new(Kind::Memory);
+    let one = session(&store.db);
+    let (guard, lead) = (one.mutex("n").lock().unwrap(), one.election("e").campaign("a").unwrap());
+    let before = store.db.revision();
+    assert_eq!(guard.unlock().unwrap(), before + 1);
+    assert_eq!(lead.proclaim("b").unwrap(), before + 2);
+    assert_eq!(lead.resign().unwrap(), before + 3);
+    store.put("other", "");
+    let _held = one.mutex("n").lock().unwrap();
+    assert_eq!((one.close().unwrap(), store.db.revision()), (Some(before + 6), before + 6));
+    assert_eq!(one.close().unwrap(), None);
+}
+
+/// CO-12, CW-04: also those who wait without a session.
+#[test]
+fn a_poisoned_store_wakes_who_waits_without_a_session() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let (db, target) = (open_sim(&disk, &clock, ROOMY), Db::in_memory().unwrap());
+    let barrier = db.barrier("b");
+    assert!(barrier.hold().unwrap());
+    std::thread::scope(|scope| {
+        let waiters = [
+            scope.spawn(|| barrier.wait()),
+            scope.spawn(|| db.queue("q").dequeue().map(drop)),
+            scope.spawn(|| db.priority_queue("p").dequeue().map(drop)),
+            scope.spawn(|| db.mirror("m/", &target).run(&WaitOptions::new())),
+        ];
+        disk.fail(Fault { site: Some(IoSite::LogSync), nth: 1, kind: FaultKind::Eio, forever: false });
+        assert!(db.put("a", "").is_err());
+        waiters.into_iter().for_each(|waiter| assert!(matches!(waiter.join().unwrap(), Err(Error::Poisoned))));
+    });
 }

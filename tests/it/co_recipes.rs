@@ -161,6 +161,7 @@ fn co_12_double_barrier() {
                     trace.lock().unwrap().push((round, "comes"));
                     let inside = session.double_barrier("b", COUNT).enter().unwrap();
                     trace.lock().unwrap().push((round, "is in"));
+                    trace.lock().unwrap().push((round, "goes"));
                     inside.leave().unwrap();
                     trace.lock().unwrap().push((round, "leaves"));
                 });
@@ -170,6 +171,7 @@ fn co_12_double_barrier() {
         let last = |what| trace.iter().rposition(|step| step.1 == what).unwrap();
         let first = |what| trace.iter().position(|step| step.1 == what).unwrap();
         assert!(last("comes") < first("is in"), "{trace:?}");
+        assert!(last("goes") < first("leaves"), "{trace:?}");
         assert!(trace.iter().all(|step| step.0 == round));
         assert!(keys(&db, "b/").is_empty());
     }
@@ -192,6 +194,20 @@ fn co_12_nobody_leaves_a_double_barrier_before_all_do() {
         left.recv_timeout(LONG).unwrap().unwrap();
     });
     assert!(keys(&db, "b/waiters").is_empty());
+    // Whoever came first or last: with the other inside, leaving takes longer than no time.
+    for first_goes in [true, false] {
+        let (earlier, later) = std::thread::scope(|scope| {
+            let earlier = scope.spawn(|| one.double_barrier("b", 2).enter().unwrap());
+            await_line(&db, "b/waiters", 1);
+            let later = two.double_barrier("b", 2).enter().unwrap();
+            (earlier.join().unwrap(), later)
+        });
+        let (goes, stays) = if first_goes { (earlier, later) } else { (later, earlier) };
+        let no_time = WaitOptions::new().timeout(ms(0));
+        assert!(!goes.leave_with(&no_time).unwrap());
+        assert!(stays.leave_with(&no_time).unwrap());
+        assert!(keys(&db, "b/").is_empty());
+    }
 }
 
 #[test]

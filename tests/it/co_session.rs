@@ -9,10 +9,10 @@ use std::time::Duration;
 use etclite::coordination::SESSION_TTL_DEFAULT;
 use etclite::io::IoSite;
 use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk};
-use etclite::testing::{expire, renew};
-use etclite::{Db, Error, PutOptions, Session, SessionOptions};
+use etclite::testing::{expire, open_on, renew, with_knobs};
+use etclite::{Db, Error, Health, LeaseId, Options, PutOptions, Session, SessionOptions};
 
-use super::gate::LONG;
+use super::gate::{GateDisk, LONG};
 use super::rig::{Kind, ROOMY, Store, everywhere, ids, left_ms, ms, open_image, open_sim};
 
 fn put_with(session: &Session, key: &str) {
@@ -130,7 +130,6 @@ fn co_01_orphan_stops_renewing_and_revokes_nothing() {
         let session = store.db.session(ms(3_000)).unwrap();
         let lease = session.orphan();
         assert!(!session.is_alive() && session.done().is_done());
-        session.close().unwrap();
         drop(session);
         live_on(store, 2, 1_000);
         assert_eq!(ids(&store.db), [lease.get()]);
@@ -143,7 +142,7 @@ fn co_01_orphan_stops_renewing_and_revokes_nothing() {
 fn co_01_loss_can_be_awaited() {
     let store = Store::new(Kind::Memory);
     let ends: [fn(&Store, &Session); 4] = [
-        |_, session| session.close().unwrap(),
+        |_, session| assert!(session.close().unwrap().is_some()),
         |store, session| assert!(store.db.lease(session.lease()).revoke().is_ok()),
         |store, _| store.advance_ms(3_000),
         |store, _| store.db.close().unwrap(),
@@ -201,7 +200,9 @@ fn co_01_loss_is_known_one_ttl_after_the_last_renewal_was_sent() {
     assert!(matches!(session.mutex("n").try_lock(), Err(Error::SessionExpired)));
     // A process that was paused: the renewal that is due now never revives it.
     renew(&store.db);
-    assert!(!session.is_alive() && session.done().is_done() && ids(&store.db).is_empty());
+    assert!(!session.is_alive() && session.done().is_done());
+    expire(&store.db).unwrap();
+    assert!(ids(&store.db).is_empty());
 }
 
 #[test]
@@ -300,4 +301,158 @@ fn co_01_many_sessions_come_and_go() {
         }
     });
     assert!(db.leases().unwrap().is_empty() && db.get("a").unwrap().is_none());
+}
+
+/// As etcd's `Session.Close`, which orphans first: what was orphaned can still be revoked.
+#[test]
+fn co_01_an_orphan_can_be_closed() {
+    everywhere(|store| {
+        let session = store.db.session(ms(3_000)).unwrap();
+        put_with(&session, "a");
+        session.orphan();
+        assert!(session.close().unwrap().is_some());
+        assert!(store.contents().is_empty() && ids(&store.db).is_empty());
+        // The id is free, and what it is used for next is none of the session's business.
+        store.db.grant_with_id(session.lease(), ms(3_000)).unwrap();
+        assert_eq!(session.close().unwrap(), None);
+        drop(session);
+        assert_eq!(ids(&store.db).len(), 1);
+    });
+}
+
+/// The revoke of a close failed, so its keys are still there: closing again must not say that they are gone.
+#[test]
+fn co_01_a_close_that_failed_is_not_taken_for_done() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let db = open_sim(&disk, &clock, ROOMY);
+    let session = db.session(ms(3_000)).unwrap();
+    put_with(&session, "a");
+    disk.fail(Fault { site: Some(IoSite::LogSync), nth: 1, kind: FaultKind::Eio, forever: false });
+    assert!(matches!(session.close(), Err(Error::Indeterminate)));
+    assert!(db.get("a").unwrap().is_some());
+    for handle in [&session, &session.clone()] {
+        assert!(matches!(handle.close(), Err(Error::Poisoned)));
+    }
+}
+
+/// Two close at once: neither returns while the keys are still there.
+#[test]
+fn co_01_who_closes_second_waits_for_the_first() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let disk = GateDisk::new(&disk, IoSite::LogSync);
+    let gate = disk.gate();
+    let db = open_on(Arc::new(disk), Arc::new(clock), with_knobs(Options::new(), ROOMY)).unwrap();
+    let session = db.session(ms(3_000)).unwrap();
+    put_with(&session, "a");
+    gate.shut();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| session.close());
+        gate.await_call();
+        let (started, starting) = std::sync::mpsc::channel();
+        let second = scope.spawn({
+            let (session, db) = (session.clone(), &db);
+            move || {
+                started.send(()).unwrap();
+                session.close().unwrap();
+                db.get("a").unwrap()
+            }
+        });
+        starting.recv().unwrap();
+        gate.open();
+        assert!(first.join().unwrap().unwrap().is_some());
+        assert_eq!(second.join().unwrap(), None);
+    });
+}
+
+/// A hundred sessions whose first renewal is due at the same time: one sync is theirs together, not one each.
+#[test]
+fn le_11_first_renewals_share_a_sync() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let db = open_sim(&disk, &clock, ROOMY);
+    let sessions: Vec<_> = (0..100).map(|_| db.session(ms(3_000)).unwrap()).collect();
+    clock.advance(ms(1_000));
+    // Whoever needs more than one sync is poisoned by the second.
+    disk.fail(Fault { site: Some(IoSite::LogSync), nth: 2, kind: FaultKind::Eio, forever: false });
+    renew(&db);
+    assert!(sessions.iter().all(Session::is_alive));
+    assert!(sessions.iter().all(|session| left_ms(&db, session.lease().get()) == Some(3_000)));
+    // They are marked: what a crash leaves gives each its full time again.
+    clock.advance(ms(2_000));
+    let image = open_image(disk.image(), &clock, ROOMY).unwrap();
+    assert!(sessions.iter().all(|session| left_ms(&image, session.lease().get()) == Some(3_000)));
+}
+
+/// The sync of a first renewal takes longer than what was left: the answer comes, but too late, and revives nobody.
+#[test]
+fn co_01_a_renewal_that_is_answered_too_late_revives_nobody() {
+    for asked_meanwhile in [true, false] {
+        let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+        let disk = GateDisk::new(&disk, IoSite::LogSync);
+        let gate = disk.gate();
+        let db = open_on(Arc::new(disk), Arc::new(clock.clone()), with_knobs(Options::new(), ROOMY)).unwrap();
+        let session = db.session(ms(3_000)).unwrap();
+        clock.advance(ms(1_000));
+        gate.shut();
+        std::thread::scope(|scope| {
+            let renewing = scope.spawn(|| renew(&db));
+            gate.await_call();
+            clock.advance(ms(1_999));
+            assert!(session.is_alive());
+            clock.advance(ms(1));
+            assert!(!asked_meanwhile || !session.is_alive());
+            gate.open();
+            renewing.join().unwrap();
+        });
+        assert!(!session.is_alive() && session.done().is_done());
+        // Nor does anybody ask for another.
+        clock.advance(ms(999));
+        renew(&db);
+        assert_eq!(left_ms(&db, session.lease().get()), Some(1));
+    }
+}
+
+/// A lease was revoked and its id granted again, by somebody else: a session that had it must not keep it alive.
+#[test]
+fn le_11_a_lost_session_renews_nobody_elses_lease() {
+    let store = Store::new(Kind::Memory);
+    store.db.grant_with_id(7, ms(3_000)).unwrap();
+    let session = store.db.session_with(SessionOptions::new().lease(7)).unwrap();
+    store.db.lease(7).revoke().unwrap();
+    store.db.grant_with_id(7, ms(3_000)).unwrap();
+    live_on(&store, 1, 1_000);
+    assert!(!session.is_alive());
+    assert_eq!(left_ms(&store.db, 7), Some(2_000));
+    drop(session);
+    assert_eq!(ids(&store.db), [7]);
+}
+
+/// Uses the store when it is woken.
+struct Meddler(Db, fn(&Db), std::sync::mpsc::Sender<()>);
+
+impl Wake for Meddler {
+    fn wake(self: Arc<Self>) {
+        self.1(&self.0);
+        self.2.send(()).unwrap();
+    }
+}
+
+/// Who is woken is foreign code: it must not run inside the write path, or with a lock held that it may need.
+#[test]
+fn co_01_who_is_told_of_a_loss_may_use_the_store() {
+    let ends: [(fn(&Db, LeaseId), fn(&Db)); 2] = [
+        (|db, lease| assert!(db.lease(lease).revoke().is_ok()), |db| assert!(db.put("woken", "").is_ok())),
+        (|db, _| db.close().unwrap(), |db| assert!(matches!(db.health(), Health::Closed | Health::Ok))),
+    ];
+    for (end, use_store) in ends {
+        let db = Db::in_memory().unwrap();
+        let session = db.session(LONG).unwrap();
+        let (sender, told) = std::sync::mpsc::channel();
+        let waker = Waker::from(Arc::new(Meddler(db.clone(), use_store, sender)));
+        let mut done = Box::pin(session.done());
+        assert_eq!(done.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
+        let lease = session.lease();
+        let ending = std::thread::spawn(move || end(&db, lease));
+        told.recv_timeout(LONG).expect("who is woken comes through");
+        ending.join().unwrap();
+    }
 }

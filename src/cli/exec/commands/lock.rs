@@ -32,8 +32,7 @@ pub(super) fn unlock(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     fields.finish()?;
     let guard = call.driver.handles.lock(number)?;
     check_open(guard.session().db())?;
-    guard.unlock()?;
-    Answer::at(call.db().revision()).done()
+    Answer::at(guard.unlock()?).done()
 }
 
 pub(super) fn held(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -62,8 +61,7 @@ pub(super) fn proclaim(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     fields.finish()?;
     let lead = call.driver.handles.election(number)?;
     check_open(lead.session().db())?;
-    lead.proclaim(value)?;
-    Answer::at(call.db().revision()).done()
+    Answer::at(lead.proclaim(value)?).done()
 }
 
 pub(super) fn resign(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -71,8 +69,7 @@ pub(super) fn resign(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     fields.finish()?;
     let lead = call.driver.handles.election(number)?;
     check_open(lead.session().db())?;
-    lead.resign()?;
-    Answer::at(call.db().revision()).done()
+    Answer::at(lead.resign()?).done()
 }
 
 pub(super) fn leader(call: &Call<'_>, fields: &mut Fields) -> Outcome {

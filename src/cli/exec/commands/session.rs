@@ -33,13 +33,14 @@ pub(super) fn close(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     fields.finish()?;
     let held = call.driver.handles.session(number)?;
     check_open(held.session.db())?;
-    if revoke {
-        held.session.close()?;
+    let revoked = if revoke {
+        held.session.close()?
     } else {
         held.is_orphan.store(true, Ordering::Release);
         held.session.orphan();
-    }
-    Answer::at(call.db().revision()).done()
+        None
+    };
+    Answer::at(revoked.unwrap_or_else(|| call.db().revision())).done()
 }
 
 /// A session behind a handle.
