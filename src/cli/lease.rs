@@ -72,6 +72,7 @@ impl LeaseCommand {
             LeaseCommand::Revoke(args) => {
                 let (_, lease, printer) = args.open(context)?;
                 let revision = lease.revoke()?;
+                context.changed();
                 printer.print(revision, |form, text, header| form.revoked(text, header, lease.id()))?;
                 Ok(Exit::Done)
             }
@@ -101,6 +102,7 @@ impl LeaseCommand {
 fn grant(ttl: Duration, context: &Context) -> Outcome {
     let db = context.open(Create::Never)?;
     let lease = db.grant(ttl)?;
+    context.changed();
     let granted = lease.granted().unwrap_or(ttl);
     Printer::new(context, &db)
         .print(db.revision(), |form, text, header| form.granted(text, header, lease.id(), granted))?;

@@ -61,6 +61,16 @@ impl CheckReport {
         self.problems.push(Problem { file: file.into(), offset: 0, what: what.into() });
     }
 
+    /// Leaves one problem of each place: a damaged block is met by whoever reads it. What has no place in a file counts by
+    /// what it is.
+    fn name_each_place_once(&mut self) {
+        let mut known = BTreeSet::new();
+        self.problems.retain(|problem| {
+            let what = if problem.offset == 0 { problem.what.as_str() } else { "" };
+            known.insert((problem.file.clone(), problem.offset, what.to_owned()))
+        });
+    }
+
     /// Notes damage; any other error ends the check.
     fn note(&mut self, result: Result<()>) -> Result<()> {
         match result {
@@ -144,6 +154,7 @@ impl Engine {
             let deeply = deep::check(&version, revision, compacted, &mut ticks, &mut report);
             report.note(deeply)?;
         }
+        report.name_each_place_once();
         Ok(report)
     }
 

@@ -207,6 +207,43 @@ fn a_disk_that_takes_no_output_is_told() {
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: cannot write to standard output: "));
 }
 
+/// A write whose answer cannot be told has happened all the same.
+#[test]
+fn b_056_a_write_that_took_effect_says_so() {
+    let store = one();
+    let applied = |args: &[&str], stdin: &[u8]| {
+        let input = store.beside("input");
+        fs::write(&input, stdin).unwrap();
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = store.command(args.iter().chain(&["-w", "json"]));
+        let output =
+            command.stdin(fs::File::open(input).unwrap()).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(6), "{args:?}");
+        let object: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(object["code"], "IO");
+        object["applied"].as_str().unwrap().to_owned()
+    };
+    for (args, stdin) in [
+        (&["put", "k", "v"][..], &b""[..]),
+        (&["create", "c", "v"], b""),
+        (&["txn"], b"\nput t v\n\n\n"),
+        (&["del", "c"], b""),
+        (&["lease", "grant", "100"], b""),
+        (&["compaction", "2"], b""),
+    ] {
+        assert_eq!(applied(args, stdin), "yes", "{args:?}");
+    }
+    assert_eq!(store.out(["get", "", "--from-key", "--keys-only"]), "a\n\nk\n\nt\n\n");
+    for (args, stdin) in [
+        (&["get", "a"][..], &b""[..]),
+        (&["del", "none"], b""),
+        (&["create", "a", "v"], b""),
+        (&["txn"], b"\nget a\n\n\n"),
+    ] {
+        assert_eq!(applied(args, stdin), "no", "{args:?}");
+    }
+}
+
 #[test]
 fn b_056_errors_are_objects_where_output_is() {
     let store = one();

@@ -164,3 +164,23 @@ fn listeners_are_told_who_leads() {
     listener.signal("TERM");
     assert_eq!(listener.end().code, Some(143));
 }
+
+/// A service manager ends us, not the command: it must learn of that, and its answer is ours.
+#[test]
+fn signals_are_the_commands_to_answer() {
+    let store = some();
+    for (signal, code) in [("TERM", 7), ("INT", 9)] {
+        let script =
+            "trap 'echo term; exit 7' TERM; trap 'echo int; exit 9' INT; echo ready; while :; do sleep 0.05; done";
+        let mut lock = store.start(["lock", "n", "--", "sh", "-c", script]);
+        assert_eq!(lock.line(), "ready");
+        lock.signal(signal);
+        assert_eq!(lock.line(), signal.to_lowercase());
+        assert_eq!(lock.end().code, Some(code));
+    }
+    let mut lock = store.start(["lock", "n", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
+    assert_eq!(lock.line(), "ready");
+    lock.signal("TERM");
+    assert_eq!(lock.end().code, Some(143));
+    assert_eq!(store.out(["get", "n/", "--prefix"]), "", "and the lock is free");
+}
