@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::follow::{Change, Follower};
+use crate::coordination::follow::{Change, FollowCanceller, Follower};
 use crate::db::Db;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::kv::{KeyValue, Revision};
-use crate::watch::{Watch, WatchCanceller};
+use crate::watch::Watch;
 
 /// A configuration: all keys under a prefix, made into a `T`, and made anew whenever one of them changes.
 ///
@@ -103,7 +103,7 @@ impl<T> ConfigWatch<T> {
     }
 
     /// What cancels this from another thread.
-    pub fn canceller(&self) -> WatchCanceller {
+    pub fn canceller(&self) -> FollowCanceller {
         self.follower.canceller()
     }
 

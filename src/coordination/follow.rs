@@ -2,9 +2,11 @@
 //! compaction was faster. What came of that is told as changes, so nobody who follows a state ever has a gap.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -26,6 +28,49 @@ pub(super) struct Follower {
     watch: Watch,
     entries: BTreeMap<Bytes, KeyValue>,
     revision: Revision,
+    canceller: FollowCanceller,
+}
+
+/// Cancels what follows a prefix, from another thread, whatever watch it reads by then.
+#[derive(Clone, Debug)]
+pub struct FollowCanceller {
+    /// Taken alone, for a moment.
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    watch: Arc<WatchCanceller>,
+    canceled: bool,
+}
+
+impl FollowCanceller {
+    fn new(watch: &Watch) -> Self {
+        let current = Current { watch: Arc::new(watch.canceller()), canceled: false };
+        FollowCanceller { current: Arc::new(Mutex::new(current)) }
+    }
+
+    /// Ends it: who waits for a change, or asks next, gets [`Error::Canceled`]. Does not wait for that.
+    pub fn cancel(&self) {
+        let watch = {
+            let mut current = self.current.lock();
+            current.canceled = true;
+            current.watch.clone()
+        };
+        watch.cancel();
+    }
+
+    /// Another watch is read from now on.
+    fn replace(&self, watch: &Watch) {
+        let canceled = {
+            let mut current = self.current.lock();
+            current.watch = Arc::new(watch.canceller());
+            current.canceled
+        };
+        if canceled {
+            watch.canceller().cancel();
+        }
+    }
 }
 
 impl Follower {
@@ -33,7 +78,8 @@ impl Follower {
         let range = KeyRange::prefix(prefix);
         let (entries, watch) = load(db, &range)?;
         let revision = watch.start_revision() - 1;
-        Ok(Follower { db: db.clone(), range, watch, entries, revision })
+        let canceller = FollowCanceller::new(&watch);
+        Ok(Follower { db: db.clone(), range, watch, entries, revision, canceller })
     }
 
     /// The keys now, as far as this has come.
@@ -46,8 +92,8 @@ impl Follower {
         self.revision
     }
 
-    pub(super) fn canceller(&self) -> WatchCanceller {
-        self.watch.canceller()
+    pub(super) fn canceller(&self) -> FollowCanceller {
+        self.canceller.clone()
     }
 
     /// The next changes by this way of asking the watch; `None` if it has none.
@@ -111,6 +157,7 @@ impl Follower {
         let put = entries.values().filter(|kv| self.entries.get(&kv.key) != Some(kv)).cloned().map(Change::Put);
         let changes = removed.chain(put).collect();
         self.revision = watch.start_revision() - 1;
+        self.canceller.replace(&watch);
         (self.entries, self.watch) = (entries, watch);
         Ok(changes)
     }

@@ -15,7 +15,9 @@
 //! event of a watch that the caller has dropped since. The latter takes the hub's lock, in which all watches of a
 //! revision are marked, so that the line's is marked too.
 //!
-//! A line exists while somebody stands in it, or has a queue of that name.
+//! A line exists while somebody stands in it, or has a queue of that name. It holds the name of every key below its prefix,
+//! some 150 bytes each beside the name itself: with ten million, gigabytes. That is what a look at a queue's oldest item
+//! costs, since a store is not ordered by creation; who has longer queues takes one by priority, which is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;

@@ -10,13 +10,16 @@
 //! target that holds the source's revision. So a mirror that is killed at any point goes on exactly where it was. One that
 //! a compaction of the source has passed begins with a snapshot again.
 //!
-//! A base that is under way has no cursor: if it is cut short, the next run begins it anew.
+//! A base that is under way has the cursor `0`, which moves with each of its pages: of two bases only the one that came
+//! last writes, and one that was cut short is begun anew by the next run. Nothing is written that is not bounded: a base,
+//! or a revision of the source, that is too large for one txn takes several, the last of them with the cursor.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::coordination::wait::{WaitOptions, Waiter};
+use crate::coordination::wait::{WaitOptions, Waited, Waiter};
 use crate::db::{Db, Snapshot};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{Event, EventKind, KeyRange, KeyValue, Revision};
@@ -25,6 +28,16 @@ use crate::watch::{Watch, WatchBatch};
 
 /// How many keys one txn of a base writes, as etcd's mirror reads in a page.
 const PAGE_KEYS: usize = 1_000;
+
+/// How many bytes of keys and values one txn writes, about; no more than half of what the target takes in a request. A
+/// key with a larger value has a txn of its own.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// What an op takes beside key and value, about.
+const OP_BYTES: usize = 64;
+
+/// A base of another mirror that has written nothing for so long is taken to be dead.
+const STALLED: Duration = Duration::from_secs(1);
 
 /// Keeps what is under a prefix of one store under a prefix of another; as etcd's `mirror` and `etcdctl make-mirror`.
 ///
@@ -56,9 +69,10 @@ pub struct Mirror {
 /// Where a mirror stands.
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
-    /// The source's revision up to which everything is in the target.
+    /// The source's revision up to which everything is in the target; zero while a base is under way.
     position: Revision,
-    /// The cursor's own, in the target: it moves with each step, so that of two mirrors one makes it.
+    /// The cursor's own, in the target: it moves with each step, so that of two mirrors one makes it. Zero if it is not
+    /// there.
     mod_revision: Revision,
 }
 
@@ -92,10 +106,11 @@ impl Mirror {
     /// # Errors
     /// As [`Db::get`]; [`Error::InvalidArgument`] if the cursor's key holds something else.
     pub fn position(&self) -> Result<Option<Revision>> {
-        Ok(self.read_cursor()?.map(|cursor| cursor.position))
+        Ok(self.read_cursor()?.map(|cursor| cursor.position).filter(|position| *position != Revision::ZERO))
     }
 
-    /// Mirrors what is there now, and returns the source's revision up to which that is.
+    /// Mirrors what is there now, and returns the source's revision up to which that is. What is written meanwhile is left
+    /// to the next call.
     ///
     /// # Errors
     /// Those of reading the source and of writing the target; what was mirrored until then stays, and the next call goes
@@ -103,17 +118,18 @@ impl Mirror {
     pub fn catch_up(&self) -> Result<Revision> {
         let wanted = self.source.revision();
         loop {
-            let (mut cursor, mut watch) = self.begin()?;
+            let (mut cursor, mut watch) = self.begin(&WaitOptions::new())?;
             loop {
-                match watch.try_next() {
-                    Ok(Some(batch)) => match self.follow(cursor, batch)? {
-                        Some(next) => cursor = next,
-                        None => break,
-                    },
-                    // What came after the cursor is of other prefixes.
-                    Ok(None) => return Ok(wanted.max(cursor.position)),
+                let batch = match watch.try_next() {
+                    Ok(batch) => batch.filter(|_| cursor.position < wanted),
                     Err(Error::Compacted { .. }) => break,
                     Err(error) => return Err(error),
+                };
+                // What else came after the cursor is of other prefixes, or later.
+                let Some(batch) = batch else { return Ok(wanted.max(cursor.position)) };
+                match self.follow(cursor, batch)? {
+                    Some(next) => cursor = next,
+                    None => break,
                 }
             }
         }
@@ -126,7 +142,7 @@ impl Mirror {
     pub fn run(&self, options: &WaitOptions) -> Result<()> {
         let waiter = Waiter::new(&self.source, None, options);
         loop {
-            let (mut cursor, mut watch) = self.begin()?;
+            let (mut cursor, mut watch) = self.begin(options)?;
             loop {
                 let batch = match waiter.wait_for(|context| watch.poll(context))? {
                     Some(Some(Ok(batch))) => batch,
@@ -143,11 +159,12 @@ impl Mirror {
     }
 
     /// The cursor, made by a base if there is none that can be followed, and a watch from there.
-    fn begin(&self) -> Result<(Cursor, Watch)> {
+    fn begin(&self, options: &WaitOptions) -> Result<(Cursor, Watch)> {
         loop {
             let found = self.read_cursor()?;
             // One that is ahead is of another source, or of one that was put back to an earlier state.
-            if let Some(cursor) = found.filter(|cursor| cursor.position <= self.source.revision()) {
+            let followed = Revision::new(1)..=self.source.revision();
+            if let Some(cursor) = found.filter(|cursor| followed.contains(&cursor.position)) {
                 let range = KeyRange::prefix(&self.from);
                 match self.source.watch(range).from(cursor.position + 1).start() {
                     Ok(watch) => return Ok((cursor, watch)),
@@ -155,7 +172,32 @@ impl Mirror {
                     Err(error) => return Err(error),
                 }
             }
-            self.base(found)?;
+            let through = match self.claim(found)? {
+                Some(claimed) => self.base(claimed)?,
+                None => false,
+            };
+            if !through {
+                self.await_other(options)?;
+            }
+        }
+    }
+
+    /// Another mirror was faster: if it makes a base, waits until that is through or stands still.
+    fn await_other(&self, options: &WaitOptions) -> Result<()> {
+        let options = options.clone().timeout(STALLED);
+        loop {
+            let seen = self.target.revision();
+            if self.read_cursor()?.is_none_or(|cursor| cursor.position != Revision::ZERO) {
+                return Ok(());
+            }
+            let mut watch = match self.target.watch(&self.cursor).from(seen + 1).start() {
+                Ok(watch) => [watch],
+                Err(Error::Compacted { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            if Waiter::new(&self.target, None, &options).wait(&mut watch)? == Waited::TimedOut {
+                return Ok(());
+            }
         }
     }
 
@@ -167,23 +209,29 @@ impl Mirror {
         Ok(Some(Cursor { position: position.into(), mod_revision: kv.mod_revision }))
     }
 
-    /// Makes the target equal to the source as of one revision. If another mirror is faster, it is left to that.
-    fn base(&self, found: Option<Cursor>) -> Result<()> {
+    /// Begins a base. `None` if another mirror was faster.
+    fn claim(&self, found: Option<Cursor>) -> Result<Option<Cursor>> {
+        let nothing = Cursor { position: Revision::ZERO, mod_revision: Revision::ZERO };
+        let written = self.write(found.unwrap_or(nothing), vec![self.put_cursor(Revision::ZERO)])?;
+        Ok(written.map(|mod_revision| Cursor { position: Revision::ZERO, mod_revision }))
+    }
+
+    /// Makes the target equal to the source as of one revision; false if another mirror has begun a base since. What is
+    /// there is read after the claim: nobody else writes then.
+    fn base(&self, mut claimed: Cursor) -> Result<bool> {
         let snapshot = self.source.snapshot()?;
-        if let Some(cursor) = found
-            && !self.write(Some(cursor), vec![Delete::new(&self.cursor).into()])?.succeeded
-        {
-            return Ok(());
-        }
-        let mut page = Vec::new();
+        let mut page = Page::new(self);
         for op in Differences::new(self, &snapshot)? {
-            page.push(op?);
-            if page.len() == PAGE_KEYS && !self.write(None, std::mem::take(&mut page))?.succeeded {
-                return Ok(());
+            let op = op?;
+            if !page.has_room(&op) {
+                page.push(self.put_cursor(Revision::ZERO));
+                let Some(mod_revision) = self.write(claimed, page.take())? else { return Ok(false) };
+                claimed.mod_revision = mod_revision;
             }
+            page.push(op);
         }
         page.push(self.put_cursor(snapshot.revision()));
-        self.write(None, page).map(drop)
+        Ok(self.write(claimed, page.take())?.is_some())
     }
 
     /// Writes what a batch brings, revision by revision, each with the cursor. `None` if another mirror was faster.
@@ -197,15 +245,30 @@ impl Mirror {
             while let Some(event) = events.next_if(|event| event.kv.mod_revision == position) {
                 note(event);
             }
-            let mut ops: Vec<Op> = last_of_each.into_values().filter_map(|event| self.op(event)).collect();
-            ops.push(self.put_cursor(position));
-            let response = self.write(Some(cursor), ops)?;
-            if !response.succeeded {
-                return Ok(None);
-            }
-            cursor = Cursor { position, mod_revision: response.revision };
+            let ops = last_of_each.into_values().filter_map(|event| self.op(event));
+            let Some(mod_revision) = self.write_revision(cursor, position, ops)? else { return Ok(None) };
+            cursor = Cursor { position, mod_revision };
         }
         Ok(Some(cursor))
+    }
+
+    /// Writes a revision of the source. If it takes several txns, the cursor stays until the last: cut short, it is written
+    /// again, which comes to the same. Returns the cursor's new mod revision.
+    fn write_revision(
+        &self,
+        cursor: Cursor,
+        position: Revision,
+        ops: impl Iterator<Item = Op>,
+    ) -> Result<Option<Revision>> {
+        let mut page = Page::new(self);
+        for op in ops {
+            if !page.has_room(&op) && self.write(cursor, page.take())?.is_none() {
+                return Ok(None);
+            }
+            page.push(op);
+        }
+        page.push(self.put_cursor(position));
+        self.write(cursor, page.take())
     }
 
     fn op(&self, event: Event) -> Option<Op> {
@@ -224,12 +287,50 @@ impl Mirror {
         Put::new(&self.cursor, position.to_string()).into()
     }
 
-    /// Writes if the cursor is still as it was.
-    fn write(&self, cursor: Option<Cursor>, ops: Vec<Op>) -> Result<crate::op::TxnResponse> {
-        let seen = cursor.map_or(Revision::ZERO, |cursor| cursor.mod_revision);
-        let unmoved = Compare::mod_revision(&self.cursor).eq(seen);
-        self.target.execute(Txn::new().when([unmoved]).then(ops))
+    /// Writes if the cursor is still as it was: at the revision that is returned.
+    fn write(&self, cursor: Cursor, ops: Vec<Op>) -> Result<Option<Revision>> {
+        let unmoved = Compare::mod_revision(&self.cursor).eq(cursor.mod_revision);
+        let response = self.target.execute(Txn::new().when([unmoved]).then(ops))?;
+        Ok(response.succeeded.then_some(response.revision))
     }
+}
+
+/// What one txn writes.
+struct Page {
+    ops: Vec<Op>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Page {
+    fn new(mirror: &Mirror) -> Self {
+        let bytes_max = PAGE_BYTES.min(mirror.target.engine().options.request_bytes_max / 2);
+        Page { ops: Vec::new(), bytes: 0, bytes_max }
+    }
+
+    /// Whether there is room for an op. One that is too large has a page of its own, and the target may refuse it.
+    fn has_room(&self, op: &Op) -> bool {
+        self.ops.is_empty() || (self.ops.len() < PAGE_KEYS && self.bytes + op_bytes(op) <= self.bytes_max)
+    }
+
+    fn push(&mut self, op: Op) {
+        self.bytes += op_bytes(&op);
+        self.ops.push(op);
+    }
+
+    fn take(&mut self) -> Vec<Op> {
+        self.bytes = 0;
+        std::mem::take(&mut self.ops)
+    }
+}
+
+fn op_bytes(op: &Op) -> usize {
+    let contents = match op {
+        Op::Put(put) => put.key.len() + put.value.len(),
+        Op::Delete(delete) => delete.range.start.len(),
+        _ => 0,
+    };
+    contents + OP_BYTES
 }
 
 type Kvs = std::iter::Peekable<crate::db::RangeIter>;
@@ -289,5 +390,30 @@ impl Iterator for Differences<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two bases at once: the later had read what the earlier then wrote over with what it had seen, took it for equal and
+    /// set the cursor, and what was wrong stayed so.
+    #[test]
+    fn of_two_bases_the_later_one_writes() {
+        let (source, target) = (Db::in_memory().expect("opens"), Db::in_memory().expect("opens"));
+        source.put("a", "old").expect("put");
+        target.put("a", "new").expect("put");
+        let mirror = source.mirror("", &target);
+        let earlier = mirror.claim(None).expect("is open").expect("nobody else is there");
+        let late = mirror.claim(None).expect("is open");
+        assert!(late.is_none(), "it has not seen that another base has begun");
+        let later = mirror.claim(mirror.read_cursor().expect("is a cursor")).expect("is open").expect("has seen it");
+        assert_eq!(mirror.position().expect("is a cursor"), None);
+        assert!(!mirror.base(earlier).expect("is open"));
+        assert_eq!(target.get("a").expect("is open").expect("is there").value, "new");
+        assert!(mirror.base(later).expect("is open"));
+        assert_eq!(target.get("a").expect("is open").expect("is there").value, "old");
+        assert_eq!(mirror.position().expect("is a cursor"), Some(source.revision()));
     }
 }

@@ -55,6 +55,7 @@ pub use barrier::{Barrier, DoubleBarrier, InsideBarrier};
 pub use config::{ConfigEntries, ConfigWatch};
 pub use election::{Election, LeaderObserver, Leadership};
 pub use endpoint::Endpoint;
+pub use follow::FollowCanceller;
 pub use keys::NewKey;
 pub(crate) use line::Lines;
 pub use mirror::Mirror;

@@ -16,6 +16,9 @@ use crate::op::{Compare, Delete, PutOptions, Range};
 /// A queue, first in, first out, in the order of the items' revisions; as etcd's `recipe.Queue`, with its keys:
 /// `name/…`, a new number for each item. An item is taken by deleting its key: by one taker, once.
 ///
+/// Who has taken an item once holds the names of all items, some 170 bytes each, for as long as a handle of the queue
+/// lives: its keys are not in the order of arrival. A [`PriorityQueue`] with one priority needs no such memory.
+///
 /// ```
 /// # let db = etclite::Db::in_memory()?;
 /// let queue = db.queue("jobs");

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::coordination::endpoint::Endpoint;
-use crate::coordination::follow::{Change, Follower};
+use crate::coordination::follow::{Change, FollowCanceller, Follower};
 use crate::coordination::session::Session;
 use crate::coordination::wait::{Cancel, WaitOptions, Waiter, prefix_of};
 use crate::db::Db;
@@ -21,9 +21,9 @@ use crate::error::{Error, Result};
 use crate::io::thread::{self, JoinHandle};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{PutOptions, Range};
-use crate::watch::{Watch, WatchBatch, WatchCanceller};
+use crate::watch::{Watch, WatchBatch};
 
-/// How long a registration waits that could not be put back for want of room or time.
+/// How long a registration waits that could not be looked after, or put back.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The instances of one service; as etcd's `naming/endpoints.Manager`, with its keys (`service/instance`) and its values
@@ -68,7 +68,7 @@ impl Registry {
             key,
             ttl,
             stop: Cancel::new(),
-            state: Mutex::new(State { endpoint, session, revision, restored: 0 }),
+            state: Mutex::new(State { endpoint, session, revision, restored: 0, last_error: None }),
         });
         let keeper = shared.clone();
         let thread = thread::spawn("register", move || keeper.run())
@@ -160,6 +160,8 @@ struct State {
     revision: Revision,
     /// How often it was put back.
     restored: u64,
+    /// Why that, or looking whether it is needed, failed when it was last tried.
+    last_error: Option<Error>,
 }
 
 impl Registration {
@@ -176,6 +178,12 @@ impl Registration {
     /// How often it was lost and registered again.
     pub fn restored(&self) -> u64 {
         self.shared.state.lock().restored
+    }
+
+    /// Why it could not be looked after, or put back, when that was last tried; `None` if it went well. It is tried again
+    /// until it does, unless the store is closed, poisoned or read-only.
+    pub fn last_error(&self) -> Option<Error> {
+        self.shared.state.lock().last_error.clone()
     }
 
     /// Changes what is told of the instance. Durable on return; if it happens to be lost just now, it comes back with
@@ -222,18 +230,22 @@ impl Drop for Registration {
 impl Shared {
     /// Puts back what is lost, until stopped or the store takes no writes any more.
     fn run(&self) {
-        while self.await_loss().is_ok() {
-            while let Err(error) = self.restore() {
-                let fatal = !matches!(error, Error::Timeout | Error::Full { .. } | Error::LeaseNotFound);
-                let pause = WaitOptions::new().timeout(RETRY).cancel(&self.stop);
-                if fatal || Waiter::new(&self.db, None, &pause).wait(&mut []).is_err() {
-                    return;
-                }
+        loop {
+            // A loss that was not put back is found again: it is looked for from the last put on.
+            let Err(error) = self.await_loss().and_then(|()| self.restore()) else { continue };
+            let canceled = matches!(error, Error::WaitCanceled);
+            let over = canceled || matches!(error, Error::Closed | Error::Poisoned | Error::ReadOnly);
+            if !canceled {
+                self.state.lock().last_error = Some(error);
+            }
+            let pause = WaitOptions::new().timeout(RETRY).cancel(&self.stop);
+            if over || Waiter::new(&self.db, None, &pause).wait(&mut []).is_err() {
+                return;
             }
         }
     }
 
-    /// Waits until key or lease is lost. An error ends the registration.
+    /// Waits until key or lease is lost.
     fn await_loss(&self) -> Result<()> {
         let (session, revision) = {
             let state = self.state.lock();
@@ -242,12 +254,21 @@ impl Shared {
         let options = WaitOptions::new().cancel(&self.stop);
         let waiter = Waiter::new(&self.db, Some(&session), &options);
         let lost = match self.db.watch(&self.key).no_put().from(revision + 1).start() {
-            Ok(watch) => waiter.wait(&mut [watch]).map(drop),
+            Ok(watch) => {
+                self.state.lock().last_error = None;
+                waiter.wait(&mut [watch]).map(drop)
+            }
             // It may have been deleted since: see `restore`.
             Err(Error::Compacted { .. }) => Ok(()),
-            Err(error) => Err(error),
+            // Without a watch it is looked for now and then.
+            Err(error) if session.is_alive() && self.is_there()? => Err(error),
+            Err(_) => Ok(()),
         };
         if matches!(lost, Err(Error::SessionExpired)) { Ok(()) } else { lost }
+    }
+
+    fn is_there(&self) -> Result<bool> {
+        Ok(!self.db.query(Range::new(&self.key).keys_only())?.kvs.is_empty())
     }
 
     fn restore(&self) -> Result<()> {
@@ -324,7 +345,7 @@ impl EndpointWatch {
     }
 
     /// What cancels this from another thread.
-    pub fn canceller(&self) -> WatchCanceller {
+    pub fn canceller(&self) -> FollowCanceller {
         self.follower.canceller()
     }
 

@@ -3,7 +3,7 @@
 use etclite::coordination::{Cancel, Mirror, WaitOptions};
 use etclite::io::IoSite;
 use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk, SplitMix64};
-use etclite::{Db, Error, Op, PutOptions, prefix};
+use etclite::{Db, Error, Op, Options, PutOptions, prefix};
 
 use super::gate::LONG;
 use super::rig::{Kind, ROOMY, Store, contents, delete, everywhere, ms, open_image, open_sim, put};
@@ -57,8 +57,8 @@ fn cw_04_many_pages() {
     source.txn().then(ops).commit().unwrap();
     mirror(&source, &target).catch_up().unwrap();
     assert_eq!(under(&target, "into/"), under(&source, "from/"));
-    // Three pages, the last of them with the cursor.
-    assert_eq!(target.revision(), 4);
+    // The claim and three pages, each with the cursor.
+    assert_eq!(target.revision(), 5);
 }
 
 #[test]
@@ -184,5 +184,39 @@ fn cw_04_resumed_as_if_never_interrupted() {
         }
         mirror(&source, &target).catch_up().unwrap();
         assert_eq!(under(&target, "into/"), under(&source, "from/"), "seed {seed}");
+    }
+}
+
+/// What the source took in one revision, or holds altogether, may be more than the target takes in one request.
+#[test]
+fn cw_04_txns_are_bounded_in_bytes() {
+    let (source, target) = (Db::in_memory().unwrap(), Store::with(Kind::Memory, small_requests()).db);
+    let write = |keys: std::ops::Range<u32>| {
+        let value = "v".repeat(4 << 10);
+        let ops: Vec<Op> = keys.map(|key| put(&format!("from/{key:05}"), &value)).collect();
+        source.txn().then(ops).commit().unwrap()
+    };
+    // By a base, then by a revision that is followed.
+    for keys in [0..100, 50..200] {
+        write(keys);
+        assert_eq!(mirror(&source, &target).catch_up().unwrap(), source.revision());
+        assert_eq!(under(&target, "into/"), under(&source, "from/"));
+    }
+    assert_eq!(mirror(&source, &target).position().unwrap(), Some(source.revision()));
+}
+
+fn small_requests() -> Options {
+    Options::new().request_bytes_max(64 << 10)
+}
+
+/// A mirror of a store into itself makes a change for each that it mirrors: catching up comes to an end all the same.
+#[test]
+fn cw_04_catching_up_ends_while_the_source_is_written() {
+    let db = Db::in_memory().unwrap();
+    let mirror = db.mirror("", &db).into_prefix("copy/").cursor("cursor");
+    for value in ["1", "2"] {
+        let wanted = db.put("a", value).unwrap().revision;
+        assert!(mirror.catch_up().unwrap() >= wanted);
+        assert_eq!(db.get("copy/a").unwrap().unwrap().value, value);
     }
 }

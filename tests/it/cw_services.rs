@@ -2,7 +2,7 @@
 
 use etclite::coordination::{Endpoint, EndpointUpdate, EndpointWatch, Registration};
 use etclite::testing::renew;
-use etclite::{Db, Error, LeaseId, PutOptions, prefix};
+use etclite::{Db, Error, LeaseId, Options, PutOptions, prefix};
 
 use super::gate::LONG;
 use super::rig::{Kind, Store, everywhere, ms};
@@ -209,4 +209,46 @@ fn a_configuration_shows_its_keys() {
         })
         .unwrap();
     assert_eq!(*shown.current(), (1, false, Some(bytes::Bytes::from_static(b"\xff")), true, 2.into()));
+}
+
+/// There was no watch to be had, so nobody looked after it; once there is, what was lost meanwhile comes back.
+#[test]
+fn cw_05_a_registration_outlives_an_error() {
+    let store = Store::with(Kind::Memory, Options::new().watches_max(1));
+    let web = store.db.registry("web");
+    let only = store.db.watch("other").start().unwrap();
+    let registration = web.register("1", Endpoint::new("a"), ms(5_000)).unwrap();
+    let await_true = |what: &dyn Fn() -> bool| {
+        let started = std::time::Instant::now();
+        while !what() {
+            assert!(started.elapsed() < LONG, "it never comes to that");
+            std::thread::yield_now();
+        }
+    };
+    await_true(&|| matches!(registration.last_error(), Some(Error::Full { .. })));
+    assert!(web.delete("1").unwrap());
+    drop(only);
+    await_true(&|| registration.restored() == 1 && registration.last_error().is_none());
+    assert_eq!(web.resolve().unwrap()["1"].addr, "a");
+    registration.deregister().unwrap();
+}
+
+/// What cancels was asked for before a compaction passed what follows, which has another watch since.
+#[test]
+fn cw_05_what_cancels_survives_a_compaction() {
+    let store = Store::new(Kind::Memory);
+    let mut config = store.db.follow_config("c/", |config| config.len()).unwrap();
+    let mut web = store.db.registry("web").watch().unwrap();
+    let (first, second) = (config.canceller(), web.canceller());
+    for key in ["c/a", "web/1", "c/b", "web/2"] {
+        store.put(key, r#"{"Op":0,"Addr":"x","Metadata":null}"#);
+    }
+    store.put("other", "");
+    store.db.compact(store.db.revision()).unwrap();
+    assert!(config.try_changed().unwrap() && *config.current() == 2);
+    assert_eq!(seen(&mut web).len(), 2);
+    first.cancel();
+    second.cancel();
+    assert!(matches!(config.changed_timeout(LONG), Err(Error::Canceled)));
+    assert!(matches!(web.next_timeout(LONG), Err(Error::Canceled)));
 }
