@@ -126,7 +126,7 @@ fn a_lock_that_is_held_is_not_tried_for() {
 fn the_formats_of_a_lock() {
     let store = some();
     for (format, expect) in [
-        ("json", "\"kvs\":[{\"key\":\"bi8"),
+        ("json", "\"kvs\":[{\"key\":\"bi"),
         ("jsonl", "\"acquired\":true,\"token\":{\"key\":\"n/"),
         ("fields", ""),
         ("table", ""),
