@@ -359,9 +359,10 @@ fn read_lines() -> Receiver<Result<Vec<u8>, Failure>> {
         let mut input = std::io::stdin().lock();
         loop {
             let line = read_line(&mut input, TEXT_BYTES_MAX);
-            let is_last = line.as_ref().map_or(true, Vec::is_empty);
+            let is_end = line.as_ref().is_ok_and(Vec::is_empty);
             // An error is the last thing that is told.
-            if line.is_ok() && is_last || sender.send(line).is_err() || is_last {
+            let has_failed = line.is_err();
+            if is_end || sender.send(line).is_err() || has_failed {
                 return;
             }
         }
