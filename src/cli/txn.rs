@@ -80,8 +80,8 @@ impl TxnArgs {
     fn prompt(&self, context: &Context, what: &str) -> Result<(), Failure> {
         match context.global.write_out {
             _ if !self.interactive => Ok(()),
-            // What is printed is for programs then.
-            Format::Json | Format::Jsonl => {
+            // What is printed is for programs then; with json etcdctl prompts all the same.
+            Format::Jsonl => {
                 tell(what);
                 Ok(())
             }

@@ -359,10 +359,9 @@ fn read_lines() -> Receiver<Result<Vec<u8>, Failure>> {
         let mut input = std::io::stdin().lock();
         loop {
             let line = read_line(&mut input, TEXT_BYTES_MAX);
-            let is_end = line.as_ref().is_ok_and(Vec::is_empty);
+            let (is_end, is_error) = (line.as_ref().is_ok_and(Vec::is_empty), line.is_err());
             // An error is the last thing that is told.
-            let has_failed = line.is_err();
-            if is_end || sender.send(line).is_err() || has_failed {
+            if is_end || sender.send(line).is_err() || is_error {
                 return;
             }
         }

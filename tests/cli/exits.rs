@@ -141,6 +141,44 @@ fn six_for_a_store_that_is_missing_and_for_a_disk_that_fails() {
     assert_eq!(full.fails_with_code(), 6);
 }
 
+/// As nobody, which only root can become.
+#[test]
+fn six_for_a_store_of_somebody_else() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let store = one();
+    if fs::metadata(store.path()).unwrap().uid() != 0 {
+        println!("skipped: this is not root");
+        return;
+    }
+    // The build's directory need not be open to all.
+    let program = store.beside("etclite");
+    fs::copy(ETCLITE, &program).unwrap();
+    let open_to_all = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open_to_all(&store.beside(""), 0o755);
+    let as_nobody = |args: &[&str]| {
+        let mut nobody = Command::new("setpriv");
+        nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).env("ETCLITE_DB", store.path());
+        nobody.args(args).stdin(Stdio::null()).output()
+    };
+    if let Err(error) = as_nobody(&["version"]) {
+        assert!(std::env::var_os("ETCLITE_REQUIRE_TOOLS").is_none_or(|value| value != "1"), "setpriv: {error}");
+        println!("skipped: setpriv is not there");
+        return;
+    }
+    let told = |args: &[&str]| {
+        let output = as_nobody(args).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, _, error) = told(&["get", "a"]);
+    assert!(code == Some(6) && error.contains("Permission denied"), "{code:?} {error}");
+    let all = Command::new("chmod").args(["-R", "a+rX"]).arg(store.path()).status().unwrap();
+    assert!(all.success());
+    let (code, _, error) = told(&["--readonly", "get", "a"]);
+    assert!(code == Some(6) && error.starts_with("error: "), "{code:?} {error}");
+    let (code, out, error) = told(&["--readonly", "--allow-other-owner", "get", "a"]);
+    assert_eq!((code, out.as_str()), (Some(0), "a\n1\n"), "{error}");
+}
+
 #[test]
 fn six_for_a_write_beyond_the_file_size_limit() {
     let store = one();
