@@ -49,7 +49,7 @@ fn stand(db: &Db, name: &'static str) -> JoinHandle<etclite::Result<()>> {
         if there.is_empty() {
             watch.next().transpose()?;
         }
-        lead.resign()
+        lead.resign().map(drop)
     })
 }
 
