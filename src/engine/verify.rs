@@ -354,6 +354,23 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_place_is_named_once() {
+        let mut report = CheckReport::default();
+        for (file, offset, what) in [
+            ("run", 4096, "checksum"),
+            ("log", 0, "torn"),
+            ("run", 4096, "order"),
+            ("log", 0, "torn"),
+            ("log", 0, "gap"),
+        ] {
+            report.note(Err(Error::corrupt(file, offset, what))).expect("damage ends no check");
+        }
+        report.name_each_place_once();
+        let told: Vec<_> = report.problems.iter().map(|problem| problem.what.as_str()).collect();
+        assert_eq!(told, ["checksum", "torn", "gap"]);
+    }
+
+    #[test]
     fn progress_rises_to_about_the_whole() {
         let db = Db::in_memory().expect("a store in memory opens");
         for i in 0..200 {

@@ -160,6 +160,7 @@ fn check_names_file_and_offset() {
     let problems = answer["problems"].as_array().unwrap();
     let mut places: Vec<_> =
         problems.iter().map(|problem| format!("{} {}", problem["file"], problem["offset"])).collect();
+    places.sort();
     places.dedup();
     assert_eq!(places.len(), problems.len(), "each block is told once: {answer}");
     assert!(problem["offset"].is_u64() && !problem["what"].as_str().unwrap().is_empty(), "{answer}");
