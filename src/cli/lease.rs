@@ -93,7 +93,7 @@ impl LeaseCommand {
             }
             LeaseCommand::KeepAlive { lease, once } => {
                 let (db, lease, printer) = lease.open(context)?;
-                if once { keep_alive_once(&db, &lease, &printer) } else { keep_alive(&db, &lease, &printer) }
+                if once { keep_alive_once(context, &db, &lease, &printer) } else { keep_alive(&db, &lease, &printer) }
             }
         }
     }
@@ -109,8 +109,9 @@ fn grant(ttl: Duration, context: &Context) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn keep_alive_once(db: &Db, lease: &Lease, printer: &Printer) -> Outcome {
+fn keep_alive_once(context: &Context, db: &Db, lease: &Lease, printer: &Printer) -> Outcome {
     let ttl = lease.keep_alive()?;
+    context.changed();
     printer.print(db.revision(), |form, text, header| form.kept_alive(text, header, lease.id(), ttl))?;
     Ok(Exit::Done)
 }

@@ -249,6 +249,7 @@ fn a_disk_that_takes_no_output_is_told() {
 #[test]
 fn b_056_a_write_that_took_effect_says_so() {
     let store = one();
+    let lease = store.out(["lease", "grant", "1000"]).split(' ').nth(1).unwrap().to_owned();
     let applied = |args: &[&str], stdin: &[u8]| {
         let input = store.beside("input");
         fs::write(&input, stdin).unwrap();
@@ -267,6 +268,8 @@ fn b_056_a_write_that_took_effect_says_so() {
         (&["txn"], b"\nput t v\n\n\n"),
         (&["del", "c"], b""),
         (&["lease", "grant", "100"], b""),
+        (&["lease", "keep-alive", &lease, "--once"], b""),
+        (&["lease", "revoke", &lease], b""),
         (&["compaction", "2"], b""),
     ] {
         assert_eq!(applied(args, stdin), "yes", "{args:?}");
