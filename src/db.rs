@@ -24,19 +24,13 @@ use crate::engine::apply::Response;
 use crate::engine::backup::BackupOptions;
 use crate::engine::command::Kind;
 use crate::engine::dump::DumpOptions;
-use crate::engine::fence::asks_for_leases;
 use crate::engine::inspect::{HashResponse, Health, Stats};
-use crate::engine::shape::{TxnLimits, check_txn};
 use crate::engine::snapshot::View;
 use crate::engine::verify::{CheckOptions, CheckReport};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
-use crate::op::{
-    Compare, Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, Txn,
-    TxnResponse, check_key,
-};
+use crate::op::{Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, check_key};
 use crate::options::{LogEvent, Options};
-use crate::sabotage::{Bug, is_planted};
 use crate::watch::WatchBuilder;
 
 pub use cursor::{Cursor, CursorBuilder, CursorStatus};
@@ -45,7 +39,6 @@ pub use lease::{Lease, LeaseStatus};
 pub use operation::Operation;
 pub use snapshot::{RangeIter, Snapshot};
 pub use txn::DbTxn;
-use txn::is_read_only;
 
 /// An open store. Cheap to clone and shared between threads; the last clone closes it. A [`Lease`] and a [`DbTxn`] hold
 /// a clone each.
@@ -315,102 +308,6 @@ impl Db {
             Response::Delete(response) => Ok(response),
             other => unreachable!("a delete answers {other:?}"),
         }
-    }
-
-    /// Begins a txn: `when`, `then`, `or_else`, [`commit`](DbTxn::commit).
-    ///
-    /// ```
-    /// # let db = etclite::Db::in_memory()?;
-    /// use etclite::{Compare, Delete, Put};
-    /// db.put("from", "data")?;
-    /// let unmoved = Compare::value("from").eq("data");
-    /// let moved = db.txn().when([unmoved]).then([etclite::Op::from(Delete::new("from")), Put::new("to", "data").into()]);
-    /// assert!(moved.commit()?.succeeded);
-    /// # Ok::<(), etclite::Error>(())
-    /// ```
-    pub fn txn(&self) -> DbTxn {
-        DbTxn { db: self.clone(), txn: Txn::new() }
-    }
-
-    /// Runs a txn that was built elsewhere; as etcd's `Txn`.
-    ///
-    /// ```
-    /// # let db = etclite::Db::in_memory()?;
-    /// use etclite::{Compare, Put, Range, Txn};
-    /// let lock = Txn::new().when([Compare::version("lock").eq(0)]).then([Put::new("lock", "me")]);
-    /// let txn = lock.or_else([Range::new("lock")]);
-    /// assert!(db.execute(txn.clone())?.succeeded);
-    /// assert!(!db.execute(txn)?.succeeded);
-    /// # Ok::<(), etclite::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Db::put`]; [`Error::SessionExpired`] if a fence does not hold; [`Error::DuplicateKey`]; those of its reads;
-    /// [`Error::LeaseExists`] and [`Error::LeaseNotFound`]. Any failure fails the whole txn.
-    pub fn execute<S>(&self, txn: Txn<S>) -> Result<TxnResponse> {
-        let txn = self.checked_txn(txn.finish())?;
-        // What asks for leases is decided among the writes, on the head; a store without writes has no head.
-        let reads = is_read_only(&txn) && (self.engine().options.read_only || !asks_for_leases(&txn));
-        if reads {
-            return self.engine().read_txn(&txn);
-        }
-        if is_planted(Bug::AdvanceApart) {
-            return self.engine().advance_apart(txn);
-        }
-        Ok(self.engine().submit_txn(txn, None)?.0)
-    }
-
-    fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
-        let options = &self.engine().options;
-        if !options.keys_only_lease {
-            txn.blank_leases();
-        }
-        check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
-        Ok(txn)
-    }
-
-    /// Puts `value` at `key` if the key does not exist. `None` if it does.
-    ///
-    /// ```
-    /// # let db = etclite::Db::in_memory()?;
-    /// assert!(db.put_if_absent("owner", "me")?.is_some());
-    /// assert!(db.put_if_absent("owner", "you")?.is_none());
-    /// # Ok::<(), etclite::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Db::put`].
-    pub fn put_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Revision>> {
-        let key = key.as_ref();
-        let absent = Compare::create_revision(KeyRange::key(key)).eq(0u64);
-        let response = self.txn().when([absent]).then([Put::new(key, value)]).commit()?;
-        Ok(response.succeeded.then_some(response.revision))
-    }
-
-    /// Puts `value` at `key` if its mod revision still is `mod_revision`; zero means that it must not exist. `None` if
-    /// somebody else was faster.
-    ///
-    /// ```
-    /// # let db = etclite::Db::in_memory()?;
-    /// db.put("counter", "1")?;
-    /// let seen = db.get("counter")?.expect("just put");
-    /// assert!(db.compare_and_swap("counter", seen.mod_revision, "2")?.is_some());
-    /// assert!(db.compare_and_swap("counter", seen.mod_revision, "3")?.is_none());
-    /// # Ok::<(), etclite::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Db::put`].
-    pub fn compare_and_swap(
-        &self,
-        key: impl AsRef<[u8]>,
-        mod_revision: impl Into<Revision>,
-        value: impl AsRef<[u8]>,
-    ) -> Result<Option<Revision>> {
-        let key = key.as_ref();
-        let unchanged = Compare::mod_revision(KeyRange::key(key)).eq(mod_revision.into());
-        let response = self.txn().when([unchanged]).then([Put::new(key, value)]).commit()?;
-        Ok(response.succeeded.then_some(response.revision))
     }
 
     /// Drops history below `revision`, which itself stays readable; as etcd's `Compact`. Durable on return; space comes

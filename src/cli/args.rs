@@ -1,7 +1,7 @@
 //! The words of the command line: which store, which command, and the flags that all commands share.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
@@ -12,15 +12,17 @@ use super::bench::BenchArgs;
 use super::completion::CompletionCommand;
 use super::context::Context;
 use super::data::DataCommand;
-use super::etcdctl::{self, ServerFlags};
-use super::exit::Exit;
+use super::etcdctl::{self, ElsewhereCommand, ServerFlags};
+use super::exit::{Exit, Failure};
 use super::group::GroupCommand;
 use super::health::HealthCommand;
 use super::help;
 use super::kv::KvCommand;
 use super::lease::LeaseCommand;
 use super::lock::LockCommand;
+use super::report::Report;
 use super::txn::TxnArgs;
+use super::usage;
 use super::watch::WatchArgs;
 use crate::Durability;
 
@@ -70,6 +72,9 @@ pub(super) struct Global {
     /// Fail if the store does not exist
     #[arg(long, env = "ETCLITE_NO_CREATE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new(), global = true)]
     pub(super) no_create: bool,
+    /// Open a store that belongs to another user
+    #[arg(long, env = "ETCLITE_ALLOW_OTHER_OWNER", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new(), global = true)]
+    pub(super) allow_other_owner: bool,
     /// When a write is acknowledged
     #[arg(long, env = "ETCLITE_DURABILITY", value_enum, default_value = "synced", global = true)]
     pub(super) durability: DurabilityArg,
@@ -143,22 +148,27 @@ pub(super) enum Wait {
 }
 
 fn parse_wait(text: &str) -> Result<Wait, String> {
-    if text == "forever" { Ok(Wait::ForEver) } else { parse_duration(text).map(Wait::AtMost) }
+    match text {
+        // As a variable is set to say yes.
+        "forever" | "true" => Ok(Wait::ForEver),
+        "false" => Ok(Wait::AtMost(Duration::ZERO)),
+        _ => parse_duration(text).map(Wait::AtMost),
+    }
 }
 
 /// A duration as etcdctl writes it: `1500ms`, `5s`, `2m`, `1h`; a number alone counts seconds.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no duration such as 5s or 1500ms"))?;
+    let number: u64 = number.parse().map_err(|_| "no duration such as 5s or 1500ms".to_owned())?;
     let millis = match unit {
         "ms" => Some(number),
         "" | "s" => number.checked_mul(1000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
-        _ => return Err(format!("`{unit}` is no unit of time: ms, s, m, h")),
+        _ => return Err("no unit of time: ms, s, m, h".to_owned()),
     };
-    millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+    millis.map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -182,6 +192,8 @@ pub(super) enum Command {
     #[command(flatten)]
     Group(GroupCommand),
     #[command(flatten)]
+    Elsewhere(ElsewhereCommand),
+    #[command(flatten)]
     Completion(CompletionCommand),
     Bench(BenchArgs),
     /// Answer requests of other programs: one JSON object a line
@@ -196,13 +208,11 @@ impl Command {
             Command::Watch(args) => args.run(context),
             Command::Lease(command) => command.run(context),
             Command::Lock(command) => command.run(context),
-            Command::Version => {
-                context.out.line(format!("etclite version: {}", env!("CARGO_PKG_VERSION")))?;
-                Ok(Exit::Done)
-            }
+            Command::Version => version(context),
             Command::Data(command) => command.run(context),
             Command::Health(command) => command.run(context),
             Command::Group(command) => command.run(),
+            Command::Elsewhere(command) => command.run(),
             Command::Completion(command) => command.run(context),
             Command::Bench(args) => args.run(context),
             Command::Exec(args) => super::exec::run(args, context),
@@ -210,19 +220,48 @@ impl Command {
     }
 }
 
+fn version(context: &Context) -> Outcome {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    match context.global.write_out {
+        Format::Simple => context.out.line(format!("etclite version: {VERSION}"))?,
+        _ => Report::new().with("version", VERSION).print(context)?,
+    }
+    Ok(Exit::Done)
+}
+
 /// Reads the command line. What clap has to say (help, version, usage errors) is said here.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Command), Exit> {
-    let args = help_as_flag(etcdctl::translate(name_the_store(args.into_iter().collect())));
-    let grammar = help::lay_out(grammar(), first_word(&args).is_some());
+    let variable = std::env::var_os("ETCLITE_DB").is_some_and(|store| !store.is_empty());
+    let args =
+        prometheus_as_flag(help_as_flag(etcdctl::translate(name_the_store(args.into_iter().collect(), variable))));
+    let format = usage::format_of(&args);
+    if usage::waits_for_a_word(&args) {
+        return Err(
+            Failure::Usage("--wait takes its time behind an equals sign: write --wait=5s".into()).report_unread(format)
+        );
+    }
+    let command = first_word(&args).map(|at| args[at].clone());
+    let grammar = without_empty_variables(help::lay_out(grammar(), command.is_some()));
     let parsed = grammar.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
-        Ok(cli) => Ok((cli.global, cli.command)),
-        Err(error) => {
-            // A reader of the help that went away is no failure.
-            let _ = error.print();
-            Err(Exit::Number(u8::try_from(error.exit_code()).unwrap_or(2)))
+        Ok(Cli { mut global, command }) => {
+            if matches!(command, Command::Group(_) | Command::Elsewhere(_)) {
+                // Their words are not read, and the format is among them.
+                global.write_out = format;
+            }
+            Ok((global, command))
         }
+        Err(error) => Err(usage::tell(&error, command.as_deref(), format)),
     }
+}
+
+/// A variable that is set to nothing is as one that is not set.
+fn without_empty_variables(grammar: clap::Command) -> clap::Command {
+    grammar.mut_args(|arg| {
+        let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+        // There is no way to take it away again.
+        if is_empty { arg.env("ETCLITE_NOT_SET") } else { arg }
+    })
 }
 
 /// All there is to say on the command line: for the help, and for completion.
@@ -230,8 +269,9 @@ pub(super) fn grammar() -> clap::Command {
     Cli::command()
 }
 
-/// Turns a first word that is no command into `--db WORD`.
-fn name_the_store(mut args: Vec<OsString>) -> Vec<OsString> {
+/// Turns a first word that is no command into `--db WORD`. If a store is named already, the word is a mistyped command:
+/// `put` would make a store of it. Only what must be a path still goes before the variable.
+fn name_the_store(mut args: Vec<OsString>, variable: bool) -> Vec<OsString> {
     let command = Cli::command();
     let is_command = |word: &OsStr| {
         word == "help"
@@ -239,10 +279,36 @@ fn name_the_store(mut args: Vec<OsString>) -> Vec<OsString> {
     };
     if let Some(at) = first_word(&args)
         && !is_command(&args[at])
+        && !usage::names_a_store(&args)
+        && (!variable || is_path(&args[at]))
     {
         args.insert(at, "--db".into());
     }
     args
+}
+
+/// Whether a word can only be a path, or is one.
+fn is_path(word: &OsStr) -> bool {
+    word.as_encoded_bytes().iter().any(|byte| matches!(byte, b'/' | b'\\' | b'.')) || Path::new(word).is_dir()
+}
+
+/// Turns `stats -w prometheus` into `stats --prometheus`: no other command has that format.
+fn prometheus_as_flag(args: Vec<OsString>) -> Vec<OsString> {
+    if first_word(&args).is_none_or(|at| args[at] != "stats") {
+        return args;
+    }
+    let mut kept: Vec<OsString> = Vec::new();
+    let mut is_asked = false;
+    for arg in args {
+        let behind_a_flag = kept.last().is_some_and(|flag| flag == "-w" || flag == "--write-out");
+        match arg.to_str() {
+            Some("prometheus") if behind_a_flag => (_, is_asked) = (kept.pop(), true),
+            Some("-wprometheus" | "-w=prometheus" | "--write-out=prometheus") => is_asked = true,
+            _ => kept.push(arg),
+        }
+    }
+    kept.extend(is_asked.then(|| "--prometheus".into()));
+    kept
 }
 
 /// Turns `help COMMAND ..` into `COMMAND .. --help`.
@@ -267,22 +333,28 @@ pub(super) fn first_word(args: &[OsString]) -> Option<usize> {
         if bytes == b"--" {
             return None;
         }
-        let word = arg.to_string_lossy();
-        let takes_a_value = TAKES_A_VALUE.contains(&word.as_ref()) || etcdctl::TAKES_A_VALUE.contains(&word.as_ref());
-        at += if takes_a_value { 2 } else { 1 };
+        at += if takes_the_next_word(&arg.to_string_lossy()) { 2 } else { 1 };
     }
     None
 }
 
+/// Whether the value of a flag, or of the last one of several short ones, is the next word.
+fn takes_the_next_word(flag: &str) -> bool {
+    if flag.starts_with("--") {
+        return TAKES_A_VALUE.contains(&flag) || etcdctl::TAKES_A_VALUE.contains(&flag);
+    }
+    flag.find(['d', 'w']).is_some_and(|at| at + 1 == flag.len())
+}
+
 /// The shared flags whose value is the next word, if it does not follow `=`.
-const TAKES_A_VALUE: [&str; 6] = ["-d", "--db", "-w", "--write-out", "--durability", "--color"];
+const TAKES_A_VALUE: [&str; 4] = ["--db", "--write-out", "--durability", "--color"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn words(args: &[&str]) -> Vec<OsString> {
-        name_the_store(std::iter::once("etclite").chain(args.iter().copied()).map(OsString::from).collect())
+        name_the_store(std::iter::once("etclite").chain(args.iter().copied()).map(OsString::from).collect(), false)
     }
 
     #[test]
@@ -293,6 +365,20 @@ mod tests {
         assert_eq!(words(&["-d", "version", "version"])[1..], ["-d", "version", "version"]);
         assert_eq!(words(&["./version", "version"])[1..], ["--db", "./version", "version"]);
         assert_eq!(words(&["--endpoints", "127.0.0.1:2379", "version"])[3..], ["version"]);
+        assert_eq!(words(&["-qw", "json", "version"])[3..], ["version"]);
+        assert_eq!(words(&["-wjson", "version"])[2..], ["version"]);
+        assert_eq!(words(&["-qd", "a", "put"])[3..], ["put"]);
+    }
+
+    #[test]
+    fn a_store_that_is_named_leaves_the_first_word_to_be_a_command() {
+        for named in [&["-d", "s"][..], &["--db", "s"], &["--db=s"], &["-ds"], &["-qd", "s"]] {
+            assert_eq!(words(&[named, &["usr", "put"]].concat())[1 + named.len()..], ["usr", "put"], "{named:?}");
+        }
+        let beside_the_variable = |word: &str| name_the_store(vec!["etclite".into(), word.into()], true)[1].clone();
+        assert_eq!(beside_the_variable("usr"), "usr");
+        assert_eq!(beside_the_variable("app.etcl"), "--db");
+        assert_eq!(beside_the_variable("./usr"), "--db");
     }
 
     #[test]
@@ -301,6 +387,17 @@ mod tests {
         assert_eq!(turned(&["help"]), ["--help"]);
         assert_eq!(turned(&["help", "version"]), ["version", "--help"]);
         assert_eq!(turned(&["-d", "x", "help", "version"]), ["-d", "x", "version", "--help"]);
+    }
+
+    #[test]
+    fn prometheus_is_a_format_of_stats() {
+        let turned = |args: &[&str]| prometheus_as_flag(words(args))[1..].to_vec();
+        for format in [&["-w", "prometheus"][..], &["--write-out", "prometheus"], &["--write-out=prometheus"]] {
+            assert_eq!(turned(&[format, &["stats"]].concat()), ["stats", "--prometheus"], "{format:?}");
+            assert_eq!(turned(&[&["stats"], format].concat()), ["stats", "--prometheus"], "{format:?}");
+        }
+        assert_eq!(turned(&["stats", "-w", "json"]), ["stats", "-w", "json"]);
+        assert_eq!(turned(&["get", "-w", "prometheus"]), ["get", "-w", "prometheus"]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod work;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -22,6 +24,7 @@ use super::exit::{Exit, Failure};
 use super::health::short;
 use super::progress::{Progress, Unit};
 use super::report::{Report, table};
+use super::signals::Signals;
 use crate::Db;
 use measure::{Figure, Latencies};
 use work::{Bench, Plan};
@@ -52,21 +55,33 @@ impl BenchArgs {
         if context.global.readonly {
             return Err(Failure::Usage("bench writes, which --readonly forbids".into()));
         }
-        let (db, dir, _temporary) = match &context.global.db {
-            Some(path) => (context.open(Create::Never)?, path.clone(), None),
+        // While another store is waited for a signal ends all; from then on there is something to clean up.
+        let (signals, db, dir, _temporary) = match &context.global.db {
+            Some(path) => {
+                let db = context.open(Create::Never)?;
+                (Signals::listen()?, db, path.clone(), None)
+            }
             None => {
+                let signals = Signals::listen()?;
                 let temporary = Temporary::new()?;
                 let db = context.options(Create::Allowed).create(true).open(temporary.path.join("store"))?;
-                (db, temporary.path.clone(), Some(temporary))
+                (signals, db, temporary.path.clone(), Some(temporary))
             }
         };
-        let figures = self.measure(context, &db, &dir)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let at_signal = Arc::clone(&stop);
+        signals.on_signal(move || at_signal.store(true, Ordering::Relaxed));
+        let figures = self.measure(context, &db, &dir, &stop)?;
         db.close()?;
+        if let Some(exit) = signals.exit() {
+            return Ok(exit);
+        }
         self.print(context, &dir, &figures)?;
         Ok(Exit::Done)
     }
 
-    fn measure(&self, context: &Context, db: &Db, dir: &Path) -> Result<Vec<Figure>, Failure> {
+    /// Stopped, it comes to an end at once, with figures that mean nothing.
+    fn measure(&self, context: &Context, db: &Db, dir: &Path, stop: &AtomicBool) -> Result<Vec<Figure>, Failure> {
         let progress = Progress::new(context, "bench", Unit::Items);
         let plan = Plan {
             keys: self.keys,
@@ -75,9 +90,9 @@ impl BenchArgs {
             seconds: self.seconds,
             durable: context.global.durability == DurabilityArg::Synced,
         };
-        let mut bench = Bench::new(db, dir, &plan)?;
+        let mut bench = Bench::new(db, dir, &plan, stop)?;
         let measured = bench.run(&mut |done, total| progress.set(done, total));
-        // Also if something failed: the store is somebody's.
+        // Also if something failed or was stopped: the store is somebody's.
         let swept = bench.sweep();
         measured.and_then(|figures| swept.map(|()| figures))
     }

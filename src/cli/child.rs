@@ -5,6 +5,7 @@ use std::io;
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::exit::{Exit, tell};
+use super::signals::Signals;
 
 /// A command with its words, at least one.
 #[derive(Clone, Debug)]
@@ -19,15 +20,18 @@ impl Child {
         (!words.is_empty()).then_some(Child { words, stdin })
     }
 
-    /// Runs it with our environment and more, and returns the exit code to pass on. One that cannot be run ends as in a
-    /// shell: 127 if it was not found, 126 otherwise.
-    pub(super) fn run(&self, environment: &[(&str, OsString)]) -> Exit {
+    /// Runs it with our environment and more, passes signals on to it, and returns the exit code to pass on. After a
+    /// signal it is not even started. One that cannot be run ends as in a shell: 127 if it was not found, 126 otherwise.
+    pub(super) fn run(&self, environment: &[(&str, OsString)], signals: &Signals) -> Exit {
+        if let Some(exit) = signals.exit() {
+            return exit;
+        }
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).envs(environment.iter().map(|(name, value)| (name, value)));
         if !self.stdin {
             command.stdin(Stdio::null());
         }
-        match command.status() {
+        match command.spawn().and_then(|mut child| signals.wait_for(&mut child)) {
             Ok(status) => Exit::Number(code(status)),
             Err(error) => {
                 tell(format_args!("error: cannot run {}: {error}", self.words[0].display()));

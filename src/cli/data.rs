@@ -1,7 +1,7 @@
 //! Commands that make, copy and dump stores.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -146,6 +146,7 @@ fn backup(context: &Context, dir: &Path) -> Outcome {
     let progress = Progress::new(context, "backup", Unit::Items);
     let revision = db.backup_with(dir, &BackupOptions::default(), &mut |done, total| progress.set(done, total))?;
     drop(progress);
+    context.changed();
     db.close()?;
     Report::new().with("revision", revision.get()).with("bytes", disk_bytes(dir)?).print(context)?;
     Ok(Exit::Done)
@@ -165,6 +166,7 @@ fn restore(context: &Context, src: &Path, dst: &Path, options: &BackupOptions) -
     let progress = Progress::new(context, "restore", Unit::Items);
     let revision = db.backup_with(dst, options, &mut |done, total| progress.set(done, total))?;
     drop(progress);
+    context.changed();
     Report::new().with("revision", revision.get()).with("bytes", disk_bytes(dst)?).print(context)?;
     Ok(Exit::Done)
 }
@@ -190,6 +192,7 @@ fn import(context: &Context, snapshot: &Path, options: &ImportOptions) -> Outcom
         }
     })?;
     drop(progress);
+    context.changed();
     Report::new()
         .with("revision", report.revision.get())
         .with("compact_revision", report.compact_revision.get())
@@ -226,11 +229,19 @@ fn dump(context: &Context, file: Option<&Path>, options: &DumpOptions) -> Outcom
     Ok(Exit::Done)
 }
 
+/// Makes a file, as private as a store; one that exists is an error.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.read(true).write(true).create_new(true).open(path)
+}
+
 /// A dump that fails leaves no file.
 fn dump_to_file(context: &Context, db: &Db, path: &Path, options: &DumpOptions) -> Result<(), Failure> {
     refuse_existing(path)?;
     let failed = |error| Failure::Outside(format!("cannot write {}", path.display()), error);
-    let file = File::create_new(path).map_err(failed)?;
+    let file = new_file(path).map_err(failed)?;
     let written = write_dump(context, db, &file, options).and_then(|()| file.sync_all().map_err(failed));
     if written.is_err() {
         // Best effort: without its last line it is no dump anyway.

@@ -3,9 +3,11 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, Subcommand};
 
+use super::Outcome;
 use super::args::first_word;
+use super::exit::Failure;
 
 /// The words as we have them: what etcdctl's variables ask for comes first, so that a flag wins, and a flag that is said
 /// to be true or false is there or not. A command behind `--` or `lock NAME` has its words to itself.
@@ -89,6 +91,18 @@ pub(super) struct ServerFlags {
     user: Option<String>,
     #[arg(id = "server_password", long = "password", global = true, hide = true)]
     password: Option<String>,
+    #[arg(id = "server_discovery_srv", long = "discovery-srv", global = true, hide = true)]
+    discovery_srv: Option<String>,
+    #[arg(id = "server_discovery_srv_name", long = "discovery-srv-name", global = true, hide = true)]
+    discovery_srv_name: Option<String>,
+    #[arg(id = "server_auth_jwt_token", long = "auth-jwt-token", global = true, hide = true)]
+    auth_jwt_token: Option<String>,
+    #[arg(id = "server_max_request_bytes", long = "max-request-bytes", global = true, hide = true)]
+    max_request_bytes: Option<String>,
+    #[arg(id = "server_max_recv_bytes", long = "max-recv-bytes", global = true, hide = true)]
+    max_recv_bytes: Option<String>,
+    #[arg(id = "server_insecure_discovery", long = "insecure-discovery", global = true, hide = true, num_args = 0..=1, require_equals = true)]
+    insecure_discovery: Option<Option<String>>,
     #[arg(id = "server_debug", long = "debug", global = true, hide = true, action = ArgAction::SetTrue)]
     debug: bool,
     #[arg(id = "server_insecure_transport", long = "insecure-transport", global = true, hide = true, num_args = 0..=1, require_equals = true)]
@@ -98,7 +112,12 @@ pub(super) struct ServerFlags {
 }
 
 /// Those whose value may be the next word.
-pub(super) const TAKES_A_VALUE: [&str; 10] = [
+pub(super) const TAKES_A_VALUE: [&str; 15] = [
+    "--discovery-srv",
+    "--discovery-srv-name",
+    "--auth-jwt-token",
+    "--max-request-bytes",
+    "--max-recv-bytes",
     "--endpoints",
     "--dial-timeout",
     "--command-timeout",
@@ -110,6 +129,50 @@ pub(super) const TAKES_A_VALUE: [&str; 10] = [
     "--user",
     "--password",
 ];
+
+/// What etcdctl has and a local store has no use for, or has under another name: taken so that it is no store's name.
+#[derive(Debug, Subcommand)]
+pub(super) enum ElsewhereCommand {
+    #[command(hide = true)]
+    User(Words),
+    #[command(hide = true)]
+    Role(Words),
+    #[command(hide = true)]
+    Auth(Words),
+    #[command(hide = true)]
+    Alarm(Words),
+    #[command(hide = true)]
+    Defrag(Words),
+    #[command(hide = true)]
+    Snapshot(Words),
+    #[command(hide = true)]
+    MakeMirror(Words),
+    #[command(hide = true)]
+    Downgrade(Words),
+}
+
+/// Words that are not looked at.
+#[derive(Debug, Args)]
+pub(super) struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl ElsewhereCommand {
+    pub(super) fn run(self) -> Outcome {
+        let what = match self {
+            Self::User(_) | Self::Role(_) | Self::Auth(_) => {
+                "a local store has no users: who may open its directory may use it"
+            }
+            Self::Alarm(_) => "a local store raises no alarms: see `status` and `check`",
+            Self::Defrag(_) => "a local store gives space back by itself: see `compaction --physical`",
+            Self::Snapshot(_) => "a snapshot of a local store is a `backup`, and `restore` takes it back",
+            Self::MakeMirror(_) => "a local store is copied by `backup`, or by `dump` and `load`",
+            Self::Downgrade(_) => "a local store has no cluster version to lower",
+        };
+        Err(Failure::Unsupported(what.into()))
+    }
+}
 
 #[cfg(test)]
 mod tests {

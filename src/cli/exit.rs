@@ -11,14 +11,15 @@
 //! | 6 | the disk failed or is full, or the store was poisoned |
 //! | 130, 143 | ended by SIGINT, SIGTERM |
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::args::{Format, Global};
-use super::json::{self, Object};
+use super::args::{Color, Format};
+use super::context::Context;
+use super::json::{self, Object, with_cause};
 use crate::error::{Applied, Code, Error, Holder};
 
 /// The ends that are not failures.
@@ -34,7 +35,7 @@ pub(super) enum Exit {
 
 impl Exit {
     pub(super) const FAILED: Exit = Exit::Number(1);
-    pub(super) const USAGE: Exit = Exit::Number(2);
+    const USAGE: Exit = Exit::Number(2);
     pub(super) const DAMAGED: Exit = Exit::Number(5);
 
     pub(super) fn code(self) -> ExitCode {
@@ -53,6 +54,8 @@ pub(super) enum Failure {
     Store(Error),
     /// The command makes no sense as it stands; told like a mistyped flag.
     Usage(String),
+    /// A command or flag that another build or a server has.
+    Unsupported(String),
     /// Something outside the store could not be read or written: stdin, stdout, a dump file, a child.
     Outside(String, io::Error),
     /// The request cannot be done for a reason that the store knows nothing of.
@@ -69,34 +72,50 @@ impl From<Error> for Failure {
 
 impl Failure {
     /// Tells of the failure on stderr, and gives the exit code.
-    pub(super) fn report(self, global: &Global) -> Exit {
-        let machine = matches!(global.write_out, Format::Json | Format::Jsonl);
+    pub(super) fn report(self, context: &Context) -> Exit {
+        let store = context.global.db.as_deref().unwrap_or(Path::new("the store"));
+        self.tell(context.global.write_out, context.global.color, store, context.applied())
+    }
+
+    /// Tells of a command line that cannot be read: nothing was done.
+    pub(super) fn report_unread(self, format: Format) -> Exit {
+        self.tell(format, Color::Auto, Path::new("the store"), Applied::No)
+    }
+
+    fn tell(self, format: Format, color: Color, store: &Path, applied: Applied) -> Exit {
         match &self {
             Failure::ReaderGone => {}
-            Failure::Store(error) if machine => tell(json::error_object(error)),
-            Failure::Store(Error::Locked { holder: Some(holder) }) if !machine => {
-                let store = global.db.as_deref().unwrap_or(Path::new("the store")).display();
-                tell(format_args!("error: {store} is open in {}", holder_line(holder)));
-                tell("hint: stop it, or use --wait");
-            }
-            _ if machine => tell(self.object()),
+            _ if matches!(format, Format::Json | Format::Jsonl) => tell(self.object(applied)),
             _ => {
-                tell(format_args!("error: {}", self.line()));
+                let line = match &self {
+                    Failure::Store(Error::Locked { holder: Some(holder) }) => {
+                        format!("{} is open in {}", store.display(), holder_line(holder))
+                    }
+                    _ => self.line(),
+                };
+                tell_under("error:", color, line);
                 if let Some(hint) = self.hint() {
-                    tell(format_args!("hint: {hint}"));
+                    tell_under("hint:", color, hint);
                 }
             }
         }
         self.exit()
     }
 
-    /// The driver's error object for what the store knows nothing of (B-056).
-    fn object(&self) -> Value {
-        let code = if matches!(self, Failure::Outside(..)) { Code::IO } else { Code::INVALID_ARGUMENT };
+    /// The driver's error object (B-056).
+    fn object(&self, applied: Applied) -> Value {
+        let code = match self {
+            Failure::Store(error) => return json::error_object(error),
+            Failure::Outside(..) => Code::IO,
+            Failure::Unsupported(_) => Code::UNSUPPORTED,
+            _ => Code::INVALID_ARGUMENT,
+        };
         let mut object = Object::new();
-        json::set_failure(&mut object, code, Applied::No, &self.line());
-        if let Failure::Outside(_, cause) = self {
-            object.insert("detail".into(), json!({ "os_error": cause.raw_os_error() }));
+        json::set_failure(&mut object, code, applied, &self.line());
+        if let Failure::Outside(_, cause) = self
+            && let Some(number) = cause.raw_os_error()
+        {
+            object.insert("detail".into(), json!({ "os_error": number }));
         }
         object.into()
     }
@@ -104,7 +123,7 @@ impl Failure {
     fn line(&self) -> String {
         match self {
             Failure::Store(error) => with_cause(error),
-            Failure::Usage(what) | Failure::Refused(what) => what.clone(),
+            Failure::Usage(what) | Failure::Unsupported(what) | Failure::Refused(what) => what.clone(),
             Failure::Outside(what, cause) => format!("{what}: {cause}"),
             Failure::ReaderGone => String::new(),
         }
@@ -124,7 +143,7 @@ impl Failure {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Failure::Store(error) => Exit::Number(exit_of(error.code())),
-            Failure::Usage(_) => Exit::USAGE,
+            Failure::Usage(_) | Failure::Unsupported(_) => Exit::USAGE,
             Failure::Outside(..) => Exit::Number(6),
             Failure::Refused(_) => Exit::FAILED,
             Failure::ReaderGone => Exit::Done,
@@ -132,9 +151,32 @@ impl Failure {
     }
 }
 
-/// Writes a line to stderr. If nobody reads it, nobody is told; `eprintln!` would panic.
+/// Writes a line to stderr, one whatever is in it: a path may hold what ends lines or moves cursors. If nobody reads it,
+/// nobody is told; `eprintln!` would panic.
 pub(super) fn tell(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", one_line(line));
+}
+
+/// The same behind a word that stands out, where colours are wanted.
+fn tell_under(word: &str, color: Color, line: impl std::fmt::Display) {
+    let is_wanted = match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
+    };
+    let (bold, plain) = if is_wanted { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let _ = writeln!(io::stderr(), "{bold}{word}{plain} {}", one_line(line));
+}
+
+fn one_line(text: impl std::fmt::Display) -> String {
+    text.to_string().chars().fold(String::new(), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
+        line
+    })
 }
 
 /// Who has the store open, and since when.
@@ -153,15 +195,4 @@ pub(super) fn exit_of(code: Code) -> u8 {
         "UNSUPPORTED" => 2,
         _ => 1,
     }
-}
-
-/// An error with what caused it, on one line.
-fn with_cause(error: &Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        line.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    line
 }

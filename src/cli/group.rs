@@ -29,7 +29,7 @@ impl GroupCommand {
             GroupCommand::Member { .. } => "member",
             GroupCommand::MoveLeader { .. } => "move-leader",
         };
-        Err(Failure::Usage(format!(
+        Err(Failure::Unsupported(format!(
             "{name} needs the feature `replicate`, which this build does not have: the store is its own only member"
         )))
     }

@@ -85,10 +85,21 @@ pub(super) fn error_object(error: &Error) -> Value {
 
 /// Adds the fields of an error to what is known of the request.
 pub(super) fn set_error(object: &mut Object, error: &Error) {
-    set_failure(object, error.code(), error.applied(), &error.to_string());
+    set_failure(object, error.code(), error.applied(), &with_cause(error));
     if let Some(detail) = detail(error) {
         object.insert("detail".into(), detail);
     }
+}
+
+/// An error with what caused it, on one line.
+pub(super) fn with_cause(error: &Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        line.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    line
 }
 
 /// Adds the fields of a failure that the store knows nothing of.
@@ -112,7 +123,7 @@ fn detail(error: &Error) -> Option<Value> {
         Error::CursorMoved { position } => json!({ "position": position.get() }),
         Error::Locked { holder: Some(holder) } => json!({ "pid": holder.pid, "program": holder.program }),
         Error::Corrupt { file, offset, .. } => json!({ "file": file.to_string_lossy(), "offset": offset }),
-        Error::Io { source, .. } => json!({ "os_error": source.raw_os_error() }),
+        Error::Io { source, .. } => json!({ "os_error": source.raw_os_error()? }),
         Error::TooLarge { what, max, .. } | Error::Full { what, max } => json!({ "what": what, "max": max }),
         _ => return None,
     })

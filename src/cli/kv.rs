@@ -214,6 +214,7 @@ fn put(args: PutArgs, context: &Context) -> Outcome {
     let value = if args.ignore_value { Vec::new() } else { value_or_stdin(args.value, "put")? };
     let db = context.open(Create::Allowed)?;
     let answer = db.put_with(bytes(args.key), value, options)?;
+    context.changed();
     Printer::new(context, &db).print(answer.revision, |form, text, header| form.put(text, header, &answer))?;
     Ok(Exit::Done)
 }
@@ -263,6 +264,9 @@ fn del(args: DelArgs, context: &Context) -> Outcome {
     let asked = args.asked();
     let db = context.open(Create::Never)?;
     let answer = db.delete_with(args.delete())?;
+    if answer.deleted > 0 {
+        context.changed();
+    }
     let printer = Printer::new(context, &db);
     printer.print(answer.revision, |form, text, header| form.del(text, header, &answer, asked))?;
     Ok(context.yes_or_no(answer.deleted > 0))
@@ -272,6 +276,7 @@ fn compaction(args: CompactionArgs, context: &Context) -> Outcome {
     let db = context.open(Create::Never)?;
     let asked = Revision::new(args.revision);
     let answer = if args.physical { db.compact_physical(asked)? } else { db.compact(asked)? };
+    context.changed();
     Printer::new(context, &db)
         .print(answer.revision, |form, text, header| form.compacted(text, header, asked, answer.compact_revision))?;
     Ok(Exit::Done)
@@ -280,6 +285,9 @@ fn compaction(args: CompactionArgs, context: &Context) -> Outcome {
 fn swap(context: &Context, condition: Compare, put: Put) -> Outcome {
     let db = context.open(Create::Never)?;
     let TxnResponse { revision, succeeded, .. } = db.txn().when([condition]).then([put]).commit()?;
+    if succeeded {
+        context.changed();
+    }
     Printer::new(context, &db).print(revision, |form, text, header| form.swapped(text, header, succeeded))?;
     Ok(context.yes_or_no(succeeded))
 }

@@ -72,6 +72,7 @@ impl LeaseCommand {
             LeaseCommand::Revoke(args) => {
                 let (_, lease, printer) = args.open(context)?;
                 let revision = lease.revoke()?;
+                context.changed();
                 printer.print(revision, |form, text, header| form.revoked(text, header, lease.id()))?;
                 Ok(Exit::Done)
             }
@@ -92,7 +93,7 @@ impl LeaseCommand {
             }
             LeaseCommand::KeepAlive { lease, once } => {
                 let (db, lease, printer) = lease.open(context)?;
-                if once { keep_alive_once(&db, &lease, &printer) } else { keep_alive(&db, &lease, &printer) }
+                if once { keep_alive_once(context, &db, &lease, &printer) } else { keep_alive(&db, &lease, &printer) }
             }
         }
     }
@@ -101,14 +102,16 @@ impl LeaseCommand {
 fn grant(ttl: Duration, context: &Context) -> Outcome {
     let db = context.open(Create::Never)?;
     let lease = db.grant(ttl)?;
+    context.changed();
     let granted = lease.granted().unwrap_or(ttl);
     Printer::new(context, &db)
         .print(db.revision(), |form, text, header| form.granted(text, header, lease.id(), granted))?;
     Ok(Exit::Done)
 }
 
-fn keep_alive_once(db: &Db, lease: &Lease, printer: &Printer) -> Outcome {
+fn keep_alive_once(context: &Context, db: &Db, lease: &Lease, printer: &Printer) -> Outcome {
     let ttl = lease.keep_alive()?;
+    context.changed();
     printer.print(db.revision(), |form, text, header| form.kept_alive(text, header, lease.id(), ttl))?;
     Ok(Exit::Done)
 }

@@ -6,7 +6,8 @@
 //! file without a name, if it is none that can be read twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -15,8 +16,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::Outcome;
+use super::args::Format;
 use super::context::{Context, Create};
-use super::exit::{Exit, Failure};
+use super::data::new_file;
+use super::exit::{Exit, Failure, tell};
 use super::json::from_base64;
 use super::progress::{Progress, Unit};
 use super::report::Report;
@@ -30,6 +33,13 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// The longest line: the largest value in base64, and as much again.
 const LINE_BYTES_MAX: u64 = 128 << 20;
+
+/// The most bytes of a key with its value that a store takes for certain: its largest request, without what the log and
+/// the request itself put around them.
+const CHANGE_BYTES_MAX: usize = (32 << 20) - 512;
+
+/// etcd's longest time to live: 9,000,000,000 s.
+const TTL_MAX: Duration = Duration::from_secs(9_000_000_000);
 
 /// Loads a dump.
 pub(super) fn load(context: &Context, file: Option<&Path>) -> Outcome {
@@ -49,13 +59,22 @@ pub(super) fn load(context: &Context, file: Option<&Path>) -> Outcome {
     let progress = Progress::new(context, "load", Unit::Bytes);
     write_all(&db, Lines::new(&file, &mut |done| progress.set(done, len)), &summary)?;
     drop(progress);
-    if summary.without_lease > 0 && !context.global.quiet {
-        eprintln!("put without a lease, as the dump does not hold theirs: {} keys", summary.without_lease);
-    }
+    context.changed();
     let revision = db.revision();
     db.close()?;
     let report = Report::new().with("revision", revision.get()).with("kvs", summary.kvs);
-    report.with("leases", summary.leases.len()).print(context)?;
+    let report = report.with("leases", summary.leases.len());
+    match (summary.without_lease, context.global.write_out) {
+        (0, _) => report.print(context)?,
+        // Words on stderr are not for programs.
+        (keys, Format::Json | Format::Jsonl) => report.with("without_lease", keys).print(context)?,
+        (keys, _) => {
+            report.print(context)?;
+            if !context.global.quiet {
+                tell(format_args!("put without a lease, as the dump does not hold theirs: {keys} keys"));
+            }
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -75,10 +94,11 @@ fn source(file: Option<&Path>) -> Result<File, Failure> {
     Ok(copy)
 }
 
-/// A file that goes away with its descriptor.
+/// A file that goes away with its descriptor. Until then nobody knows its name, so that nobody can be in its way.
 fn unnamed_file() -> io::Result<File> {
-    let path = std::env::temp_dir().join(format!("etclite-load-{}", std::process::id()));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    let random = RandomState::new().hash_one(std::process::id());
+    let path = std::env::temp_dir().join(format!("etclite-load-{random:016x}"));
+    let file = new_file(&path)?;
     std::fs::remove_file(path)?;
     Ok(file)
 }
@@ -108,12 +128,18 @@ fn examine(mut lines: Lines<'_, '_>) -> Result<Summary, Failure> {
         let line = lines.next()?;
         match line {
             Some(Line::Change(change)) if summary.leases.is_empty() && change.in_history == history => {
+                if change.bytes() > CHANGE_BYTES_MAX {
+                    return Err(lines.wrong("key and value are larger than a store takes"));
+                }
                 summary.kvs += 1;
                 if !change.lease.is_none() {
                     *carried.entry(change.lease).or_default() += 1;
                 }
             }
             Some(Line::Lease(id, ttl)) => {
+                if id.is_none() || ttl > TTL_MAX {
+                    return Err(lines.wrong("no lease has such an id, or lives so long"));
+                }
                 if summary.leases.insert(id, ttl).is_some() {
                     return Err(lines.wrong("the lease has been there before"));
                 }

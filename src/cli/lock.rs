@@ -94,7 +94,7 @@ fn lock(args: LockArgs, context: &Context) -> Outcome {
         Err(error) => return canceled(&signals, error),
     };
     let exit = match Child::new(args.command, true) {
-        Some(child) => child.run(&environment(&guard)),
+        Some(child) => child.run(&environment(&guard), &signals),
         None => {
             let kv = db.get(guard.key())?.ok_or(Error::SessionExpired)?;
             printer.print(db.revision(), |form, text, header| form.locked(text, header, Some(&kv)))?;

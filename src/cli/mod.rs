@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | `args` | the words: which store, which command, the flags that all commands share |
+//! | `usage` | what is wrong with a command line, on one line and without its values |
 //! | `help`, `etcdctl` | how help reads; flags that only a server needs, taken and ignored |
 //! | `context` | what a command is given: the flags, the store opened as it asks, the output |
 //! | `exit` | how a command ends: exit codes, the error line and its hint |
@@ -45,6 +46,7 @@ mod quote;
 mod report;
 mod signals;
 mod txn;
+mod usage;
 mod watch;
 mod words;
 
@@ -67,7 +69,7 @@ pub fn main() -> ExitCode {
     let ended = command.run(&context).and_then(|exit| context.out.finish().map(|()| exit));
     match ended {
         Ok(exit) => exit.code(),
-        Err(failure) => failure.report(&context.global).code(),
+        Err(failure) => failure.report(&context).code(),
     }
 }
 

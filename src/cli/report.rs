@@ -58,20 +58,24 @@ impl Report {
 }
 
 /// The lines that etcdctl draws.
-const STYLE: TableStyle = presets::ASCII_FULL_CONDENSED.header_separator(LineStyle::new('+', '-', '+', '+'));
+pub(super) const STYLE: TableStyle = presets::ASCII_FULL_CONDENSED.header_separator(LineStyle::new('+', '-', '+', '+'));
 
 /// A value as people read it: text without quotes.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// Makes a table fit a terminal. One that does not know its width, as over a serial line, says 0.
+pub(super) fn fit(table: &mut Table, is_terminal: bool) {
+    let fits = is_terminal && table.width().is_some_and(|width| width > 0);
+    table.set_content_arrangement(if fits { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+}
+
 /// Draws a table as etcdctl does; on a terminal it is made to fit.
 pub(super) fn table(context: &Context, header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(STYLE).set_header(header.iter().map(|name| name.to_uppercase()));
-    if std::io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
+    fit(&mut table, std::io::stdout().is_terminal());
     for row in rows {
         table.add_row(row);
     }

@@ -19,14 +19,15 @@ use std::io::BufRead;
 use clap::{Args, Parser};
 
 use super::Outcome;
+use super::args::Format;
 use super::context::{Context, Create};
 use super::etcdctl::plain;
-use super::exit::Failure;
+use super::exit::{Failure, tell};
 use super::kv::{DelArgs, GetArgs, PutArgs};
 use super::print::{Asked, Printer};
 use super::quote::unquote;
-use super::words::{IdForm, os_string};
-use crate::{Compare, CompareOn, CompareResult, KeyRange, LeaseId, Op, Txn};
+use super::words::{IdForm, TEXT_BYTES_MAX, os_string, read_line};
+use crate::{Compare, CompareOn, CompareResult, Error, KeyRange, LeaseId, Op, OpResponse, Txn};
 
 /// Run one transaction, read from standard input
 ///
@@ -55,7 +56,7 @@ Requests: put, get, del with their flags. Words are quoted as in Go."#;
 
 impl TxnArgs {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        let mut input = Input { lines: std::io::stdin().lock(), line: 0 };
+        let mut input = Input { lines: std::io::stdin().lock(), line: 0, bytes_left: TEXT_BYTES_MAX };
         self.prompt(context, "compares:")?;
         let compares = input.block(compare)?;
         self.prompt(context, "success requests (get, put, del):")?;
@@ -67,6 +68,9 @@ impl TxnArgs {
         let (or_else, asked_else): (Vec<Op>, Vec<Asked>) = or_else.into_iter().unzip();
         let db = context.open(Create::Never)?;
         let answer = db.execute(Txn::new().when(compares).then(then).or_else(or_else))?;
+        if answer.responses.iter().any(|response| !matches!(response, OpResponse::Range(_))) {
+            context.changed();
+        }
         let asked = if answer.succeeded { asked_then } else { asked_else };
         let printer = Printer::new(context, &db);
         printer.print(answer.revision, |form, text, header| form.txn(text, header, &answer, &asked))?;
@@ -74,7 +78,15 @@ impl TxnArgs {
     }
 
     fn prompt(&self, context: &Context, what: &str) -> Result<(), Failure> {
-        if self.interactive { context.out.line_now(what) } else { Ok(()) }
+        match context.global.write_out {
+            _ if !self.interactive => Ok(()),
+            // What is printed is for programs then; with json etcdctl prompts all the same.
+            Format::Jsonl => {
+                tell(what);
+                Ok(())
+            }
+            _ => context.out.line_now(what),
+        }
     }
 }
 
@@ -82,15 +94,16 @@ impl TxnArgs {
 struct Input<R> {
     lines: R,
     line: usize,
+    /// How much more is read.
+    bytes_left: u64,
 }
 
 impl<R: BufRead> Input<R> {
     fn block<T>(&mut self, parse: impl Fn(&[u8]) -> Result<T, &'static str>) -> Result<Vec<T>, Failure> {
         let mut block = Vec::new();
         loop {
-            let mut line = Vec::new();
-            let read = self.lines.read_until(b'\n', &mut line);
-            read.map_err(|error| Failure::Outside("cannot read standard input".into(), error))?;
+            let line = read_line(&mut self.lines, self.bytes_left)?;
+            self.bytes_left -= line.len() as u64;
             self.line += 1;
             if line.last() != Some(&b'\n') {
                 let what = "standard input ended inside a block; each of the three ends with an empty line";
@@ -98,6 +111,10 @@ impl<R: BufRead> Input<R> {
             }
             match line.trim_ascii() {
                 [] => return Ok(block),
+                _ if block.len() == BLOCK_LINES_MAX => {
+                    let max = BLOCK_LINES_MAX as u64;
+                    return Err(Error::TooLarge { what: "number of lines in a block", len: max + 1, max }.into());
+                }
                 text => {
                     let parsed = parse(text).map_err(|what| Failure::Usage(format!("line {}: {what}", self.line)))?;
                     block.push(parsed);
@@ -106,6 +123,9 @@ impl<R: BufRead> Input<R> {
         }
     }
 }
+
+/// As many keys as a txn may change.
+const BLOCK_LINES_MAX: usize = 1_000_000;
 
 /// `target("key") op "operand"`.
 fn compare(line: &[u8]) -> Result<Compare, &'static str> {

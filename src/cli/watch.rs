@@ -4,21 +4,22 @@
 //! this process does itself: with `-i` several watches, and leases that end meanwhile.
 
 use std::ffi::OsString;
-use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
+use crossbeam_channel::Receiver;
 
 use super::Outcome;
-use super::args::parse_duration;
+use super::args::{Format, parse_duration};
 use super::child::Child;
 use super::context::{Context, Create};
 use super::exit::{Exit, Failure, tell};
+use super::json::with_cause;
 use super::print::{Printer, event_name};
 use super::quote::quote;
 use super::signals::Signals;
 use super::txn::words;
-use super::words::key_range;
+use super::words::{TEXT_BYTES_MAX, key_range, read_line};
 use crate::{Db, Error, Event, KeyRange, Revision, WatchBatch, WatchBuilder, WatchReceiver};
 
 /// Print the changes of a key, or of a range of keys
@@ -69,11 +70,11 @@ impl WatchArgs {
         let db = context.open(Create::Never)?;
         let signals = Signals::listen()?;
         match asked {
-            None => Interactive { db: &db, context, watches: Vec::new() }.run(&signals),
+            None => Interactive { db: &db, context, signals: &signals, watches: Vec::new() }.run(),
             Some(range) => {
                 let watch = self.builder(&db, range).start()?;
-                let follower = Follower::new(&db, context, self.command);
-                follow(watch, &follower, End { count, timeout }, &signals)
+                let follower = Follower::new(&db, context, &signals, self.command);
+                follow(watch, &follower, End { count, timeout })
             }
         }
     }
@@ -106,7 +107,8 @@ struct End {
     timeout: Option<Duration>,
 }
 
-fn follow(mut watch: crate::Watch, follower: &Follower, end: End, signals: &Signals) -> Outcome {
+fn follow(mut watch: crate::Watch, follower: &Follower, end: End) -> Outcome {
+    let signals = follower.signals;
     let canceller = watch.canceller();
     signals.on_signal(move || canceller.cancel());
     // One that is too far away to be told is none.
@@ -139,12 +141,13 @@ fn follow(mut watch: crate::Watch, follower: &Follower, end: End, signals: &Sign
 struct Follower<'c> {
     db: Db,
     printer: Printer<'c>,
+    signals: &'c Signals,
     child: Option<Child>,
 }
 
 impl<'c> Follower<'c> {
-    fn new(db: &Db, context: &'c Context, command: Vec<OsString>) -> Follower<'c> {
-        Follower { db: db.clone(), printer: Printer::new(context, db), child: Child::new(command, false) }
+    fn new(db: &Db, context: &'c Context, signals: &'c Signals, command: Vec<OsString>) -> Follower<'c> {
+        Follower { db: db.clone(), printer: Printer::new(context, db), signals, child: Child::new(command, false) }
     }
 
     /// Tells of at most `max` events. The exit code of a command that failed ends the watch.
@@ -168,7 +171,7 @@ impl<'c> Follower<'c> {
             ("ETCD_WATCH_KEY", quote(&event.kv.key).into()),
             ("ETCD_WATCH_VALUE", quote(&event.kv.value).into()),
         ];
-        let exit = self.child.as_ref()?.run(&environment);
+        let exit = self.child.as_ref()?.run(&environment, self.signals);
         (exit != Exit::Number(0)).then_some(exit)
     }
 }
@@ -177,6 +180,7 @@ impl<'c> Follower<'c> {
 struct Interactive<'c> {
     db: &'c Db,
     context: &'c Context,
+    signals: &'c Signals,
     watches: Vec<Running<'c>>,
 }
 
@@ -199,7 +203,7 @@ enum Line {
 
 /// What the loop waits for.
 enum Ready {
-    Line(Vec<u8>),
+    Line(Result<Vec<u8>, Failure>),
     EndOfInput,
     Signal,
     Batch(usize, Result<WatchBatch, Error>),
@@ -209,7 +213,8 @@ enum Ready {
 
 impl Interactive<'_> {
     /// Until the end of the input, when each watch has told all that was retained when it began.
-    fn run(mut self, signals: &Signals) -> Outcome {
+    fn run(mut self) -> Outcome {
+        let signals = self.signals;
         let lines = read_lines();
         let (on_signal, signaled) = crossbeam_channel::bounded(1);
         signals.on_signal(move || drop(on_signal));
@@ -218,7 +223,7 @@ impl Interactive<'_> {
                 Ready::Signal => return Ok(signals.exit().unwrap_or(Exit::Done)),
                 Ready::EndOfInput => return Ok(Exit::Done),
                 Ready::Line(line) => {
-                    if let Some(exit) = self.line(&line)? {
+                    if let Some(exit) = self.line(&line?)? {
                         return Ok(exit);
                     }
                 }
@@ -228,7 +233,7 @@ impl Interactive<'_> {
                     }
                 }
                 Ready::Batch(at, Err(error)) => {
-                    tell(format_args!("error: watch was canceled: {error}"));
+                    self.canceled(error);
                     self.watches.remove(at);
                 }
                 Ready::Ended(at) => drop(self.watches.remove(at)),
@@ -236,7 +241,7 @@ impl Interactive<'_> {
         }
     }
 
-    fn wait(&self, lines: &crossbeam_channel::Receiver<Vec<u8>>, signaled: &crossbeam_channel::Receiver<()>) -> Ready {
+    fn wait(&self, lines: &Receiver<Result<Vec<u8>, Failure>>, signaled: &Receiver<()>) -> Ready {
         let receivers: Vec<_> = self.watches.iter().filter_map(|watch| watch.receiver.as_deref()).collect();
         let mut select = crossbeam_channel::Select::new();
         select.recv(signaled);
@@ -261,27 +266,37 @@ impl Interactive<'_> {
         match parsed {
             // How a watch ends, and that it is one of several, is said outside.
             Some(Line::Watch(args)) if args.interactive || args.count.is_some() || args.timeout.is_some() => {
-                tell("error: -i, --count and --timeout are not for a watch beside others");
-                Ok(None)
+                Ok(self.refuse("-i, --count and --timeout are not for a watch beside others"))
             }
-            None => {
-                tell("error: invalid command, expected `watch KEY` with its flags, or `progress`");
-                Ok(None)
-            }
+            None => Ok(self.refuse("invalid command, expected `watch KEY` with its flags, or `progress`")),
             Some(Line::Progress) => self.progress(),
             Some(Line::Watch(args)) => match args.range() {
                 Ok(range) => self.start(args, range),
                 Err(failure) => {
-                    failure.report(&self.context.global);
+                    failure.report(self.context);
                     Ok(None)
                 }
             },
         }
     }
 
+    /// Tells why a watch ended, as etcdctl does.
+    fn canceled(&self, error: Error) {
+        match self.context.global.write_out {
+            Format::Json | Format::Jsonl => _ = Failure::Store(error).report(self.context),
+            _ => tell(format_args!("error: watch was canceled: {}", with_cause(&error))),
+        }
+    }
+
+    /// Tells what is wrong with a line.
+    fn refuse(&self, what: &str) -> Option<Exit> {
+        Failure::Refused(what.to_owned()).report(self.context);
+        None
+    }
+
     fn start(&mut self, mut args: WatchArgs, range: KeyRange) -> Result<Option<Exit>, Failure> {
         let command = std::mem::take(&mut args.command);
-        let follower = Follower::new(self.db, self.context, command);
+        let follower = Follower::new(self.db, self.context, self.signals, command);
         let next = if args.rev == 0 { self.db.revision() + 1 } else { Revision::new(args.rev) };
         let mut watch = Running { args, range, follower, next, receiver: None };
         match watch.catch_up(self.db) {
@@ -290,7 +305,7 @@ impl Interactive<'_> {
                 Ok(exit)
             }
             Err(Failure::Store(error)) => {
-                tell(format_args!("error: watch was canceled: {error}"));
+                self.canceled(error);
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -338,12 +353,15 @@ impl Running<'_> {
 }
 
 /// The lines of standard input. The thread that reads them ends with the process: nothing wakes a read.
-fn read_lines() -> crossbeam_channel::Receiver<Vec<u8>> {
+fn read_lines() -> Receiver<Result<Vec<u8>, Failure>> {
     let (sender, lines) = crossbeam_channel::bounded(1);
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().split(b'\n') {
-            let Ok(line) = line else { return };
-            if sender.send(line).is_err() {
+        let mut input = std::io::stdin().lock();
+        loop {
+            let line = read_line(&mut input, TEXT_BYTES_MAX);
+            let (is_end, is_error) = (line.as_ref().is_ok_and(Vec::is_empty), line.is_err());
+            // An error is the last thing that is told.
+            if is_end || sender.send(line).is_err() || is_error {
                 return;
             }
         }

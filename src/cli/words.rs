@@ -1,7 +1,7 @@
 //! What the words of several commands stand for: bytes, ranges of keys, lease ids, values from standard input.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use clap::Args;
 
@@ -73,6 +73,18 @@ pub(super) fn value_or_stdin(value: Option<OsString>, command: &str) -> Result<V
     }
 }
 
+/// Reads a line of standard input, with its end if it has one; of none that is too long is more kept than shows that.
+pub(super) fn read_line(from: &mut impl BufRead, max: u64) -> Result<Vec<u8>, Failure> {
+    let mut line = Vec::new();
+    let read = from.take(max + 1).read_until(b'\n', &mut line);
+    let len = read.map_err(|error| Failure::Outside("cannot read standard input".into(), error))? as u64;
+    if len > max { Err(Error::TooLarge { what: "text on standard input", len, max }.into()) } else { Ok(line) }
+}
+
+/// The longest text that is read from standard input to be parsed: a line, or a txn. The largest request has room in it,
+/// quoted.
+pub(super) const TEXT_BYTES_MAX: u64 = 256 << 20;
+
 /// Reads to the end, but keeps no more than could be stored.
 fn read_value(from: &mut impl Read, max: u64) -> Result<Vec<u8>, Failure> {
     let failed = |error| Failure::Outside("cannot read standard input".into(), error);
@@ -106,6 +118,16 @@ mod tests {
             assert!(hex.lease(text).is_err(), "{text}");
         }
         assert!(IdForm { decimal: true }.lease("7f").is_err());
+    }
+
+    #[test]
+    fn a_line_has_its_end_and_a_bound() {
+        let mut input = &b"abc\n\nabcd\n"[..];
+        assert_eq!(read_line(&mut input, 4).ok(), Some(b"abc\n".to_vec()));
+        assert_eq!(read_line(&mut input, 4).ok(), Some(b"\n".to_vec()));
+        assert!(matches!(read_line(&mut input, 4), Err(Failure::Store(Error::TooLarge { max: 4, .. }))));
+        assert_eq!(read_line(&mut &b"abcd"[..], 4).ok(), Some(b"abcd".to_vec()));
+        assert_eq!(read_line(&mut &b""[..], 4).ok(), Some(Vec::new()));
     }
 
     #[test]

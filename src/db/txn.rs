@@ -1,8 +1,112 @@
-//! A txn that knows its store.
+//! The txns: written out, built elsewhere, or the two that everybody writes; and a txn that knows its store.
 
 use crate::db::Db;
+use crate::engine::fence::asks_for_leases;
+use crate::engine::shape::{TxnLimits, check_txn};
 use crate::error::Result;
-use crate::op::{Compare, Op, Token, Txn, TxnResponse, stage};
+use crate::kv::{KeyRange, Revision};
+use crate::op::{Compare, Op, Put, Token, Txn, TxnResponse, stage};
+use crate::sabotage::{Bug, is_planted};
+
+impl Db {
+    /// Begins a txn: `when`, `then`, `or_else`, [`commit`](DbTxn::commit).
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use etclite::{Compare, Delete, Put};
+    /// db.put("from", "data")?;
+    /// let unmoved = Compare::value("from").eq("data");
+    /// let moved = db.txn().when([unmoved]).then([etclite::Op::from(Delete::new("from")), Put::new("to", "data").into()]);
+    /// assert!(moved.commit()?.succeeded);
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    pub fn txn(&self) -> DbTxn {
+        DbTxn { db: self.clone(), txn: Txn::new() }
+    }
+
+    /// Runs a txn that was built elsewhere; as etcd's `Txn`.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use etclite::{Compare, Put, Range, Txn};
+    /// let lock = Txn::new().when([Compare::version("lock").eq(0)]).then([Put::new("lock", "me")]);
+    /// let txn = lock.or_else([Range::new("lock")]);
+    /// assert!(db.execute(txn.clone())?.succeeded);
+    /// assert!(!db.execute(txn)?.succeeded);
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::put`]; [`Error::SessionExpired`](crate::Error::SessionExpired) if a fence does not hold;
+    /// [`Error::DuplicateKey`](crate::Error::DuplicateKey); those of its reads;
+    /// [`Error::LeaseExists`](crate::Error::LeaseExists) and [`Error::LeaseNotFound`](crate::Error::LeaseNotFound). Any
+    /// failure fails the whole txn.
+    pub fn execute<S>(&self, txn: Txn<S>) -> Result<TxnResponse> {
+        let txn = self.checked_txn(txn.finish())?;
+        // What asks for leases is decided among the writes, on the head; a store without writes has no head.
+        let reads = is_read_only(&txn) && (self.engine().options.read_only || !asks_for_leases(&txn));
+        if reads {
+            return self.engine().read_txn(&txn);
+        }
+        if is_planted(Bug::AdvanceApart) {
+            return self.engine().advance_apart(txn);
+        }
+        Ok(self.engine().submit_txn(txn, None)?.0)
+    }
+
+    pub(super) fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
+        let options = &self.engine().options;
+        if !options.keys_only_lease {
+            txn.blank_leases();
+        }
+        check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
+        Ok(txn)
+    }
+
+    /// Puts `value` at `key` if the key does not exist. `None` if it does.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// assert!(db.put_if_absent("owner", "me")?.is_some());
+    /// assert!(db.put_if_absent("owner", "you")?.is_none());
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::put`].
+    pub fn put_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Revision>> {
+        let key = key.as_ref();
+        let absent = Compare::create_revision(KeyRange::key(key)).eq(0u64);
+        let response = self.txn().when([absent]).then([Put::new(key, value)]).commit()?;
+        Ok(response.succeeded.then_some(response.revision))
+    }
+
+    /// Puts `value` at `key` if its mod revision still is `mod_revision`; zero means that it must not exist. `None` if
+    /// somebody else was faster.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// db.put("counter", "1")?;
+    /// let seen = db.get("counter")?.expect("just put");
+    /// assert!(db.compare_and_swap("counter", seen.mod_revision, "2")?.is_some());
+    /// assert!(db.compare_and_swap("counter", seen.mod_revision, "3")?.is_none());
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::put`].
+    pub fn compare_and_swap(
+        &self,
+        key: impl AsRef<[u8]>,
+        mod_revision: impl Into<Revision>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Option<Revision>> {
+        let key = key.as_ref();
+        let unchanged = Compare::mod_revision(KeyRange::key(key)).eq(mod_revision.into());
+        let response = self.txn().when([unchanged]).then([Put::new(key, value)]).commit()?;
+        Ok(response.succeeded.then_some(response.revision))
+    }
+}
 
 /// Whether a txn can only read, whichever branch it takes.
 pub(super) fn is_read_only(txn: &Txn) -> bool {

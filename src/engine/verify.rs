@@ -61,6 +61,16 @@ impl CheckReport {
         self.problems.push(Problem { file: file.into(), offset: 0, what: what.into() });
     }
 
+    /// Leaves one problem of each place: a damaged block is met by whoever reads it. What has no place in a file counts by
+    /// what it is.
+    fn name_each_place_once(&mut self) {
+        let mut known = BTreeSet::new();
+        self.problems.retain(|problem| {
+            let what = if problem.offset == 0 { problem.what.as_str() } else { "" };
+            known.insert((problem.file.clone(), problem.offset, what.to_owned()))
+        });
+    }
+
     /// Notes damage; any other error ends the check.
     fn note(&mut self, result: Result<()>) -> Result<()> {
         match result {
@@ -144,6 +154,7 @@ impl Engine {
             let deeply = deep::check(&version, revision, compacted, &mut ticks, &mut report);
             report.note(deeply)?;
         }
+        report.name_each_place_once();
         Ok(report)
     }
 
@@ -340,6 +351,23 @@ mod tests {
             Entry { key, mod_revision: 2, sub: 1, create_revision: 2, version, lease: 0, tombstone: false, value };
         engine.version.load().active().insert(&[stray]);
         assert_eq!(problems(&db), ["keys differ from what runs and log come to"]);
+    }
+
+    #[test]
+    fn a_damaged_place_is_named_once() {
+        let mut report = CheckReport::default();
+        for (file, offset, what) in [
+            ("run", 4096, "checksum"),
+            ("log", 0, "torn"),
+            ("run", 4096, "order"),
+            ("log", 0, "torn"),
+            ("log", 0, "gap"),
+        ] {
+            report.note(Err(Error::corrupt(file, offset, what))).expect("damage ends no check");
+        }
+        report.name_each_place_once();
+        let told: Vec<_> = report.problems.iter().map(|problem| problem.what.as_str()).collect();
+        assert_eq!(told, ["checksum", "torn", "gap"]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use sys::is_out_of_descriptors;
+#[cfg(feature = "cli")]
+pub(crate) use sys::{is_in_foreground, send_signal, wait_for_end};
 
 use crate::error::Holder;
 

@@ -61,6 +61,35 @@ pub(super) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Sends a signal to a process that this one has started and not yet waited for.
+#[cfg(feature = "cli")]
+pub(crate) fn send_signal(child: u32, signal: libc::c_int) -> io::Result<()> {
+    let child = libc::pid_t::try_from(child).map_err(io::Error::other)?;
+    // SAFETY: kill takes two integers and touches nothing of ours.
+    check(unsafe { libc::kill(child, signal) }).map(drop)
+}
+
+/// Waits until a child has ended, and leaves it to be waited for: until then its id stays its own.
+#[cfg(feature = "cli")]
+pub(crate) fn wait_for_end(child: u32) -> io::Result<()> {
+    // SAFETY: all fields are integers or unions of them, and nobody reads them before they are set.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: `info` outlives the call.
+        match check(unsafe { libc::waitid(libc::P_PID, child, &raw mut info, libc::WEXITED | libc::WNOWAIT) }) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            ended => return ended.map(drop),
+        }
+    }
+}
+
+/// Whether a key pressed at the terminal behind standard input interrupts this process and all that it has started.
+#[cfg(feature = "cli")]
+pub(crate) fn is_in_foreground() -> bool {
+    // SAFETY: both take no memory of ours; without a terminal the former fails with -1, which is no group.
+    unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) == libc::getpgrp() }
+}
+
 /// What [`lock_description`] asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Range {

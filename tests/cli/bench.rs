@@ -6,6 +6,7 @@ use etclite::Db;
 use serde_json::Value;
 
 use super::program::{command, filled_and_closed, on, place};
+use super::store::{Running, until_listening};
 
 const QUICK: [&str; 7] = ["bench", "--seconds", "350ms", "--keys", "50", "--threads", "3"];
 
@@ -49,4 +50,21 @@ fn a_store_of_ones_own_is_left_as_it_was() {
     on(&store, "--readonly bench").failed(2);
     on(&dir.path().join("missing"), "bench").failed(6);
     assert!(!dir.path().join("missing").exists());
+}
+
+#[test]
+fn a_signal_ends_it_and_leaves_nothing() {
+    let (dir, store) = place();
+    filled_and_closed(&store);
+    let before = Db::open(&store).unwrap().count(..).unwrap();
+    for (args, signal, code) in [(&["bench"][..], "INT", 130), (&["app.etcl", "bench"], "TERM", 143)] {
+        let mut bench = command(args.iter().chain(&["--seconds", "1h"]));
+        let running = Running::of(bench.current_dir(dir.path()));
+        until_listening(running.pid());
+        running.signal(signal);
+        let ended = running.end();
+        assert_eq!((ended.code, ended.stdout.len()), (Some(code), 0), "{ended:?}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{args:?}");
+    }
+    assert_eq!(Db::open(&store).unwrap().count(..).unwrap(), before);
 }

@@ -275,6 +275,8 @@ fn what_is_no_dump_loads_nothing() {
         dump.replacen("\"history\":false", "\"history\":true", 1),
         dump.replacen("\"lease\":\"7\",\"granted", "\"lease\":\"fffffffffffffffe\",\"granted", 1),
         dump.replacen("\"key\":\"colour\"", "\"key\":\"\"", 1),
+        dump.replacen("\"lease\":\"7\",\"granted_ms\":3600000", "\"lease\":\"7\",\"granted_ms\":9000000000001", 1),
+        dump.replacen("\"lease\":\"7\",\"granted", "\"lease\":\"0\",\"granted", 1),
     ];
     let target = dir.path().join("target");
     for (number, dump) in bad.iter().enumerate() {
@@ -282,6 +284,26 @@ fn what_is_no_dump_loads_nothing() {
         assert!(!target.exists(), "bad dump {number}");
         assert!(!error.contains("colour") && !error.contains("secret"), "an error tells no data: {error}");
     }
+}
+
+/// A value of the largest size that is taken for certain, and one of a byte more, which must not fail half-way.
+#[test]
+fn a_value_beyond_all_requests_loads_nothing() {
+    let (dir, store) = place();
+    filled_and_closed(&store);
+    let dump = on(&store, "dump").done();
+    let largest = (32 << 20) - 512 - "colour".len();
+    let with = |len: usize| {
+        let (before, after) = dump.split_once("\"value\":\"bl").unwrap();
+        let (_, after) = after.split_once("\",\"create").unwrap();
+        format!("{before}\"value\":\"{}\",\"create{after}", "x".repeat(len))
+    };
+    let target = dir.path().join("target");
+    on_with(&target, "load", with(largest + 1).as_bytes()).failed(1);
+    assert!(!target.exists());
+    on_with(&target, "load", with(largest).as_bytes()).done();
+    let loaded = Db::open(&target).unwrap().get("colour").unwrap().unwrap();
+    assert_eq!(loaded.value.len(), largest);
 }
 
 #[test]
@@ -308,6 +330,15 @@ fn keys_whose_lease_is_not_in_the_dump_are_put_without() {
         (loaded.code, loaded.err.as_str()),
         (Some(0), "put without a lease, as the dump does not hold theirs: 1 keys\n")
     );
+    let for_programs = on_with(&dir.path().join("json"), "-w json load", dump.as_bytes()).json();
+    assert_eq!(for_programs["without_lease"], 1);
+    // Who listens to nothing does not hurt it.
+    let file = dir.path().join("dump");
+    fs::write(&file, &dump).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut deaf = command([dir.path().join("deaf").as_os_str(), "load".as_ref(), file.as_os_str()]);
+    assert_eq!(deaf.stderr(writer).output().unwrap().status.code(), Some(0));
     let db = Db::open(&target).unwrap();
     assert_eq!(db.get("service/b").unwrap().unwrap().lease, LeaseId::NONE);
     assert_eq!(db.get("service/a").unwrap().unwrap().lease, LeaseId::new(-2));
@@ -436,4 +467,14 @@ fn an_import_takes_place_whole_or_not_at_all() {
     let error = import(&store, &snapshot(), "").failed(1);
     assert!(error.contains("exists already"), "{error}");
     assert_eq!(on(&store, "check").done(), "clean\n");
+}
+
+#[test]
+fn a_dump_is_as_private_as_a_store() {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, store) = place();
+    filled_and_closed(&store);
+    let file = dir.path().join("dump");
+    run([store.as_os_str(), "dump".as_ref(), file.as_os_str()]).done();
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::driver::{Driver, ETCLITE, assert_fails, assert_within_a_second, run};
+use crate::store::Store;
 
 fn by_id(answers: &[Value], id: u64) -> &Value {
     answers.iter().find(|answer| answer["id"] == id).unwrap()
@@ -261,4 +262,17 @@ fn an_output_that_fails_is_told() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(6));
     assert!(told.starts_with("error: cannot write to standard output") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
+fn it_waits_for_a_store_that_is_open_elsewhere_if_told_to() {
+    let store = Store::with(&[("a", "1")]);
+    let mut holder = store.start(["watch", "a", "--rev", "2"]);
+    holder.lines(3);
+    let path = store.path();
+    let mut driver = Driver::start([path.to_str().unwrap(), "--wait", "exec", "--json"]);
+    let id = driver.send(json!({"cmd": "revision"}));
+    holder.signal("KILL");
+    holder.end();
+    assert_eq!(driver.answer(id)["revision"], 2);
 }

@@ -69,6 +69,22 @@ fn a_line_that_is_no_text_is_refused() {
     assert_eq!(driver.call(json!({"cmd": "revision"}))["revision"], 1);
 }
 
+/// JSON's grammar lets through what no integer or text of ours can be; the request is refused under its own id.
+#[test]
+fn a_request_with_what_cannot_be_kept_has_its_id() {
+    let told = answers(concat!(
+        r#"{"id":"x","cmd":"get","key":"a","rev":1e999}"#,
+        "\n",
+        r#"{"cmd":"put","key":"\ud800","value":"","id":7,"client":3}"#,
+        "\n",
+        r#"{"cmd":"put","key":"\ud800","value":"","id":1e999}"#,
+    ));
+    assert!(told.len() == 3 && told.iter().all(|answer| answer["code"] == "INVALID_ARGUMENT"), "{told:?}");
+    let named = |id: Value| told.iter().any(|answer| answer["id"] == id && answer["line"].is_null());
+    assert!(named("x".into()) && named(7.into()), "{told:?}");
+    assert!(told.iter().any(|answer| answer["line"] == 3), "{told:?}");
+}
+
 #[test]
 fn the_last_line_needs_no_end() {
     assert_eq!(answers("{\"id\":1,\"cmd\":\"version\"}").len(), 1);

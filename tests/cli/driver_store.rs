@@ -55,12 +55,14 @@ fn hash_is_equal_on_equal_stores() {
 #[test]
 fn dump_writes_lines_and_tells_of_the_last() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("dump");
+    let (path, mut dumps) = (dir.path().join("dump"), 0);
     let mut driver = Driver::in_memory();
     driver.call(json!({"cmd": "put", "key": "a/1", "value": "1"}));
     driver.call(json!({"cmd": "put", "key": "b", "value": "2"}));
     let hash = driver.call(json!({"cmd": "hash"}))["hash"].clone();
     let mut dump = |options: Value| {
+        dumps += 1;
+        let path = dir.path().join(format!("dump {dumps}"));
         let mut request = json!({"cmd": "dump", "path": path});
         request.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
         let answer = driver.call(request);
@@ -91,6 +93,25 @@ fn dump_writes_lines_and_tells_of_the_last() {
     assert_eq!(answer["detail"]["os_error"], 2);
 }
 
+/// Neither somebody's file nor one of the open store itself.
+#[test]
+fn dump_leaves_what_exists() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, notes) = (dir.path().join("s"), dir.path().join("notes"));
+    fs::write(&notes, "mine").unwrap();
+    let mut driver = Driver::on(&store);
+    driver.call(json!({"cmd": "put", "key": "a", "value": "1"}));
+    for path in [&notes, &store.join("catalog.redb"), &store] {
+        refuse!(driver, "INVALID_ARGUMENT" -1: {"cmd": "dump", "path": path} {"cmd": "dump", "path": path, "rev": 9});
+    }
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    assert_eq!(driver.call(json!({"cmd": "check"}))["clean"], true);
+    // One that fails leaves nothing that was not there.
+    let fresh = dir.path().join("fresh");
+    refuse!(driver, "FUTURE_REVISION" -21: {"cmd": "dump", "path": fresh, "rev": 9});
+    assert!(!fresh.exists());
+}
+
 #[test]
 fn backup_is_a_store() {
     let dir = tempfile::tempdir().unwrap();
@@ -103,7 +124,7 @@ fn backup_is_a_store() {
     let files: u64 = is.filter(|meta| meta.is_file()).map(|meta| meta.len()).sum();
     assert!(bytes.as_u64().unwrap() >= files && files > 0);
     assert_eq!(answer, json!({"ok": true, "revision": 2}));
-    assert_fails(&driver.call(json!({"cmd": "backup", "path": path})), "IO", -61);
+    refuse!(driver, "INVALID_ARGUMENT" -1: {"cmd": "backup", "path": path});
     refuse!(driver, "INVALID_ARGUMENT" -1: {"cmd": "backup"});
     let mut copy = Driver::on(&path);
     assert_eq!(copy.call(json!({"cmd": "get", "key": "a"}))["kv"]["value"], "1");
@@ -136,6 +157,12 @@ fn check_names_file_and_offset() {
     let problem = &answer["problems"][0];
     assert_eq!((&answer["ok"], &answer["clean"]), (&json!(true), &json!(false)), "{answer}");
     assert!(problem["file"].as_str().unwrap().ends_with(run.file_name().unwrap().to_str().unwrap()), "{answer}");
+    let problems = answer["problems"].as_array().unwrap();
+    let mut places: Vec<_> =
+        problems.iter().map(|problem| format!("{} {}", problem["file"], problem["offset"])).collect();
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), problems.len(), "each block is told once: {answer}");
     assert!(problem["offset"].is_u64() && !problem["what"].as_str().unwrap().is_empty(), "{answer}");
 }
 
@@ -217,6 +244,20 @@ fn flush_sync_and_reopen_answer_the_revision() {
     assert_eq!(driver.call(json!({"cmd": "stats"}))["epoch"], 2);
     refuse!(driver, "INVALID_ARGUMENT" -1: {"cmd": "sync", "x": 1} {"cmd": "flush", "x": 1} {"cmd": "reopen", "x": 1});
     refuse!(Driver::in_memory(), "UNSUPPORTED" -85: {"cmd": "reopen"});
+}
+
+/// An empty store would pass for the one that is gone.
+#[test]
+fn reopen_makes_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, away) = (dir.path().join("s"), dir.path().join("away"));
+    let mut driver = Driver::on(&store);
+    driver.call(json!({"cmd": "put", "key": "a", "value": "1"}));
+    fs::rename(&store, &away).unwrap();
+    assert_fails(&driver.call(json!({"cmd": "reopen"})), "IO", -61);
+    assert!(!store.exists());
+    fs::rename(&away, &store).unwrap();
+    assert_eq!(driver.call(json!({"cmd": "reopen"})), json!({"ok": true, "revision": 2}));
 }
 
 #[test]

@@ -141,6 +141,44 @@ fn six_for_a_store_that_is_missing_and_for_a_disk_that_fails() {
     assert_eq!(full.fails_with_code(), 6);
 }
 
+/// As nobody, which only root can become.
+#[test]
+fn six_for_a_store_of_somebody_else() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let store = one();
+    if fs::metadata(store.path()).unwrap().uid() != 0 {
+        println!("skipped: this is not root");
+        return;
+    }
+    // The build's directory need not be open to all.
+    let program = store.beside("etclite");
+    fs::copy(ETCLITE, &program).unwrap();
+    let open_to_all = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open_to_all(&store.beside(""), 0o755);
+    let as_nobody = |args: &[&str]| {
+        let mut nobody = Command::new("setpriv");
+        nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).env("ETCLITE_DB", store.path());
+        nobody.args(args).stdin(Stdio::null()).output()
+    };
+    if let Err(error) = as_nobody(&["version"]) {
+        assert!(std::env::var_os("ETCLITE_REQUIRE_TOOLS").is_none_or(|value| value != "1"), "setpriv: {error}");
+        println!("skipped: setpriv is not there");
+        return;
+    }
+    let told = |args: &[&str]| {
+        let output = as_nobody(args).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, _, error) = told(&["get", "a"]);
+    assert!(code == Some(6) && error.contains("Permission denied"), "{code:?} {error}");
+    let all = Command::new("chmod").args(["-R", "a+rX"]).arg(store.path()).status().unwrap();
+    assert!(all.success());
+    let (code, _, error) = told(&["--readonly", "get", "a"]);
+    assert!(code == Some(6) && error.starts_with("error: "), "{code:?} {error}");
+    let (code, out, error) = told(&["--readonly", "--allow-other-owner", "get", "a"]);
+    assert_eq!((code, out.as_str()), (Some(0), "a\n1\n"), "{error}");
+}
+
 #[test]
 fn six_for_a_write_beyond_the_file_size_limit() {
     let store = one();
@@ -205,6 +243,46 @@ fn a_disk_that_takes_no_output_is_told() {
     let output = command.stdout(Stdio::from(full)).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(6));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: cannot write to standard output: "));
+}
+
+/// A write whose answer cannot be told has happened all the same.
+#[test]
+fn b_056_a_write_that_took_effect_says_so() {
+    let store = one();
+    let lease = store.out(["lease", "grant", "1000"]).split(' ').nth(1).unwrap().to_owned();
+    let applied = |args: &[&str], stdin: &[u8]| {
+        let input = store.beside("input");
+        fs::write(&input, stdin).unwrap();
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = store.command(args.iter().chain(&["-w", "json"]));
+        let output =
+            command.stdin(fs::File::open(input).unwrap()).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(6), "{args:?}");
+        let object: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(object["code"], "IO");
+        object["applied"].as_str().unwrap().to_owned()
+    };
+    for (args, stdin) in [
+        (&["put", "k", "v"][..], &b""[..]),
+        (&["create", "c", "v"], b""),
+        (&["txn"], b"\nput t v\n\n\n"),
+        (&["del", "c"], b""),
+        (&["lease", "grant", "100"], b""),
+        (&["lease", "keep-alive", &lease, "--once"], b""),
+        (&["lease", "revoke", &lease], b""),
+        (&["compaction", "2"], b""),
+    ] {
+        assert_eq!(applied(args, stdin), "yes", "{args:?}");
+    }
+    assert_eq!(store.out(["get", "", "--from-key", "--keys-only"]), "a\n\nk\n\nt\n\n");
+    for (args, stdin) in [
+        (&["get", "a"][..], &b""[..]),
+        (&["del", "none"], b""),
+        (&["create", "a", "v"], b""),
+        (&["txn"], b"\nget a\n\n\n"),
+    ] {
+        assert_eq!(applied(args, stdin), "no", "{args:?}");
+    }
 }
 
 #[test]

@@ -222,6 +222,7 @@ fn a_table_has_a_line_for_each_key() {
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 6, "{table}");
     assert!(lines[1].starts_with("| KEY  | VALUE "), "{table}");
+    assert!(lines[2].starts_with("+---"), "as etcdctl draws them: {table}");
     assert!(lines[3].starts_with("| k\\n  | v|\\x1b[2J "), "{table}");
     assert!(lines[4].contains(&"x".repeat(300)), "nothing is cut in a pipe");
 }

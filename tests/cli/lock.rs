@@ -126,7 +126,7 @@ fn a_lock_that_is_held_is_not_tried_for() {
 fn the_formats_of_a_lock() {
     let store = some();
     for (format, expect) in [
-        ("json", "\"kvs\":[{\"key\":\"bi8"),
+        ("json", "\"kvs\":[{\"key\":\"bi"),
         ("jsonl", "\"acquired\":true,\"token\":{\"key\":\"n/"),
         ("fields", ""),
         ("table", ""),
@@ -163,4 +163,24 @@ fn listeners_are_told_who_leads() {
     assert_eq!(listener.lines(2), [key.as_str(), "me"], "as its lease still runs");
     listener.signal("TERM");
     assert_eq!(listener.end().code, Some(143));
+}
+
+/// A service manager ends us, not the command: it must learn of that, and its answer is ours.
+#[test]
+fn signals_are_the_commands_to_answer() {
+    let store = some();
+    for (signal, code) in [("TERM", 7), ("INT", 9)] {
+        let script =
+            "trap 'echo term; exit 7' TERM; trap 'echo int; exit 9' INT; echo ready; while :; do sleep 0.05; done";
+        let mut lock = store.start(["lock", "n", "--", "sh", "-c", script]);
+        assert_eq!(lock.line(), "ready");
+        lock.signal(signal);
+        assert_eq!(lock.line(), signal.to_lowercase());
+        assert_eq!(lock.end().code, Some(code));
+    }
+    let mut lock = store.start(["lock", "n", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
+    assert_eq!(lock.line(), "ready");
+    lock.signal("TERM");
+    assert_eq!(lock.end().code, Some(143));
+    assert_eq!(store.out(["get", "n/", "--prefix"]), "", "and the lock is free");
 }

@@ -31,5 +31,7 @@ mod program;
 mod readme;
 mod script;
 mod store;
+mod terminal;
 mod txn;
+mod usage;
 mod watch;

@@ -203,3 +203,18 @@ fn a_command_that_cannot_read_its_stdin_does_not_eat_ours() {
     watch.say("progress");
     assert_eq!(watch.line(), "progress notify: 5");
 }
+
+#[test]
+fn signals_are_the_commands_to_answer() {
+    let store = Store::with(&[("k", "1"), ("k", "2")]);
+    let exits = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    let ends_well = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    for (script, code) in [(exits, 7), (ends_well, 143)] {
+        let mut watch = store.start(["watch", "k", "--rev", "2", "--", "sh", "-c", script]);
+        while watch.line() != "ready" {}
+        watch.signal("TERM");
+        let ended = watch.end();
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(!ended.stdout.ends_with(b"ready\n"), "no command starts after the signal");
+    }
+}

@@ -440,7 +440,8 @@ impl Wake for Meddler {
 /// Who is woken is foreign code: it must not run inside the write path, or with a lock held that it may need.
 #[test]
 fn co_01_who_is_told_of_a_loss_may_use_the_store() {
-    let ends: [(fn(&Db, LeaseId), fn(&Db)); 2] = [
+    type Ways = (fn(&Db, LeaseId), fn(&Db));
+    let ends: [Ways; 2] = [
         (|db, lease| assert!(db.lease(lease).revoke().is_ok()), |db| assert!(db.put("woken", "").is_ok())),
         (|db, _| db.close().unwrap(), |db| assert!(matches!(db.health(), Health::Closed | Health::Ok))),
     ];

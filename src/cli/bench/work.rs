@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, remove_file};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub(super) struct Bench<'b> {
     share: Duration,
     /// The highest number of keys that were put, from the first on.
     put: AtomicU64,
+    /// Set to end it before its time.
+    stop: &'b AtomicBool,
 }
 
 /// What a thread does over and over: the number of the turn tells which key.
@@ -65,10 +67,15 @@ struct Kind {
 }
 
 impl<'b> Bench<'b> {
-    pub(super) fn new(db: &'b Db, dir: &'b Path, plan: &'b Plan) -> std::result::Result<Self, Failure> {
+    pub(super) fn new(
+        db: &'b Db,
+        dir: &'b Path,
+        plan: &'b Plan,
+        stop: &'b AtomicBool,
+    ) -> std::result::Result<Self, Failure> {
         let prefix = format!("{PREFIX}{:08x}/", std::process::id());
         let value = (0..plan.value_bytes).map(|at| b'a' + u8::try_from(at % 26).expect("below 26")).collect();
-        Ok(Bench { db, dir, plan, prefix, value, share: plan.seconds / KINDS, put: AtomicU64::new(0) })
+        Ok(Bench { db, dir, plan, prefix, value, share: plan.seconds / KINDS, put: AtomicU64::new(0), stop })
     }
 
     pub(super) fn run(&mut self, progress: &mut dyn FnMut(u64, u64)) -> std::result::Result<Vec<Figure>, Failure> {
@@ -138,7 +145,8 @@ impl<'b> Bench<'b> {
         let started = Instant::now();
         let until = started + self.share;
         let worked: Vec<Result<(Latencies, u64)>> = thread::scope(|scope| {
-            let worker = |number: usize| scope.spawn(move || repeat(turn, number as u64, until, kind.turns_per_time));
+            let worker =
+                |number: usize| scope.spawn(move || self.repeat(turn, number as u64, until, kind.turns_per_time));
             let workers: Vec<_> = (0..kind.threads).map(worker).collect();
             workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).collect()
         });
@@ -150,6 +158,24 @@ impl<'b> Bench<'b> {
             done += count;
         }
         Ok(Figure { what: kind.what, threads: kind.threads, elapsed, latencies, done, durable: kind.durable })
+    }
+
+    /// Takes turns until the time is over; one in so many is timed.
+    fn repeat(&self, turn: Turn<'_>, worker: u64, until: Instant, turns_per_time: u64) -> Result<(Latencies, u64)> {
+        let (mut latencies, mut done) = (Latencies::default(), 0);
+        loop {
+            let started = Instant::now();
+            if (started >= until || self.stop.load(Ordering::Relaxed)) && done > 0 {
+                return Ok((latencies, done));
+            }
+            turn((worker << 40) + done)?;
+            latencies.add(started.elapsed());
+            done += 1;
+            for _ in 1..turns_per_time {
+                turn((worker << 40) + done)?;
+                done += 1;
+            }
+        }
     }
 
     /// What making one record durable costs at the least: a write over zeros that are there already, and a sync.
@@ -168,7 +194,7 @@ impl<'b> Bench<'b> {
         let record = vec![1; (KEY_BYTES + self.value.len() + FRAME_OVERHEAD_BYTES).min(FLOOR_FILE_BYTES)];
         let started = Instant::now();
         let (mut latencies, mut offset, mut last) = (Latencies::default(), 0, started);
-        while last - started < self.share || latencies.count() == 0 {
+        while (last - started < self.share && !self.stop.load(Ordering::Relaxed)) || latencies.count() == 0 {
             write_and_sync(&file, &record, offset)?;
             offset = if offset + 2 * record.len() > FLOOR_FILE_BYTES { 0 } else { offset + record.len() };
             let now = Instant::now();
@@ -191,24 +217,6 @@ const FRAME_OVERHEAD_BYTES: usize = 64;
 fn write_and_sync(file: &File, record: &[u8], offset: usize) -> io::Result<()> {
     file.write_all_at(record, offset as u64)?;
     file.sync_data()
-}
-
-/// Takes turns until the time is over; one in so many is timed.
-fn repeat(turn: Turn<'_>, worker: u64, until: Instant, turns_per_time: u64) -> Result<(Latencies, u64)> {
-    let (mut latencies, mut done) = (Latencies::default(), 0);
-    loop {
-        let started = Instant::now();
-        if started >= until && done > 0 {
-            return Ok((latencies, done));
-        }
-        turn((worker << 40) + done)?;
-        latencies.add(started.elapsed());
-        done += 1;
-        for _ in 1..turns_per_time {
-            turn((worker << 40) + done)?;
-            done += 1;
-        }
-    }
 }
 
 /// Numbers in a row, scattered: the finish of splitmix64.

@@ -117,7 +117,15 @@ impl Place {
     }
 
     fn open(&self) -> Result<Db> {
-        let options = self.options.clone();
+        self.open_with(self.options.clone())
+    }
+
+    /// Opens what was open before. If it is gone, an empty store in its place would pass for it.
+    fn open_again(&self) -> Result<Db> {
+        self.open_with(self.options.clone().create(false))
+    }
+
+    fn open_with(&self, options: Options) -> Result<Db> {
         match &self.path {
             Some(path) => options.open(path),
             None => options.in_memory(),

@@ -38,7 +38,13 @@ impl Line {
         match tree::parse(line) {
             Ok(Tree::Object(fields)) => Line::of(fields, number),
             Ok(_) => Line::unreadable(number, Problem::invalid("a request must be a JSON object")),
-            Err(what) => Line::unreadable(number, Problem::Invalid(format!("a request must be a JSON object: {what}"))),
+            Err(what) => {
+                let problem = Problem::Invalid(format!("a request must be a JSON object: {what}"));
+                match tree::parse_only(line, &["id", "client"]) {
+                    Some(fields) => Line::with(&fields, number, Err(problem)),
+                    None => Line::unreadable(number, problem),
+                }
+            }
         }
     }
 
@@ -48,7 +54,14 @@ impl Line {
     }
 
     fn of(fields: Vec<(String, Tree)>, number: u64) -> Line {
-        // Also the answer to a request that is refused repeats its id and comes in its client's order, if it has them.
+        let unread = Line::with(&fields, number, Err(missing("cmd")));
+        let request = Request::of(fields);
+        let number = unread.number.filter(|_| request.is_err());
+        Line { number, request, ..unread }
+    }
+
+    /// Also the answer to a request that is refused repeats its id and comes in its client's order, if it has them.
+    fn with(fields: &[(String, Tree)], number: u64, request: Result<Request, Problem>) -> Line {
         let first = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
         let id = match first("id") {
             Some(Tree::Text(text)) => Some(Value::from(text.as_str())),
@@ -59,7 +72,6 @@ impl Line {
             Some(Tree::Integer(client)) => u8::try_from(*client).unwrap_or(0),
             _ => 0,
         };
-        let request = Request::of(fields);
         let number = (id.is_none() && request.is_err()).then_some(number);
         Line { id, number, client, request }
     }

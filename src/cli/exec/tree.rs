@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,39 @@ pub(super) fn parse(line: &[u8]) -> Result<Tree, String> {
         Ok(tree)
     });
     tree.map_err(|error| error.to_string())
+}
+
+/// Reads of a line that [`parse`] refuses, but that is an object in JSON's grammar, only these fields: others may hold
+/// what cannot be kept, such as a number beyond all range or half of a surrogate pair.
+pub(super) fn parse_only(line: &[u8], names: &[&str]) -> Option<Vec<(String, Tree)>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(line);
+    deserializer.disable_recursion_limit();
+    let fields = deserializer.deserialize_map(Only(names)).ok()?;
+    deserializer.end().ok()?;
+    Some(fields)
+}
+
+/// Passes over all fields but these.
+struct Only<'n>(&'n [&'n str]);
+
+impl<'de> Visitor<'de> for Only<'_> {
+    type Value = Vec<(String, Tree)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut kept = Vec::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            if self.0.contains(&name.as_str()) {
+                kept.push((name, fields.next_value_seed(Level { left: 1 })?));
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(kept)
+    }
 }
 
 /// Reads a value that may nest so many levels deeper.
@@ -131,6 +164,17 @@ mod tests {
         assert!(parse(&nested(DEPTH_MAX)).is_ok());
         assert_eq!(parse(&nested(DEPTH_MAX + 2)).map_err(|e| e.starts_with("nested too deep")), Err(true));
         assert!(parse(&[b'['; 1 << 20]).is_err());
+    }
+
+    #[test]
+    fn fields_are_found_beside_what_cannot_be_kept() {
+        let only = |line: &str| parse_only(line.as_bytes(), &["id"]);
+        let id = |tree| Some(vec![("id".to_owned(), tree)]);
+        assert_eq!(only(r#"{"a":1e999,"id":7,"b":["\ud800",{}]}"#), id(Tree::Integer(7)));
+        assert_eq!(only(r#"{"id":"x","a":"\udc00"}"#), id(Tree::Text("x".into())));
+        for line in [r#"{"id":1e999}"#, r#"{"id":1,"a":}"#, r#"{"id":1} {}"#, "[1]", r#"{"id":1"#] {
+            assert_eq!(only(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, presets};
-
 use super::super::quote::quote;
+use super::super::report::{STYLE, fit};
 use super::{Asked, Form, Header, event_name, lease_hex};
 use crate::{
     DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, OpResponse, PutResponse, RangeResponse, Revision,
@@ -22,11 +21,8 @@ pub(super) struct Table {
 impl Table {
     fn draw<const N: usize>(&self, text: &mut Vec<u8>, head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
         let mut table = comfy_table::Table::new();
-        table.load_style(presets::ASCII_FULL_CONDENSED);
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        if self.terminal {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
+        table.load_style(STYLE);
+        fit(&mut table, self.terminal);
         table.set_header(head);
         for row in rows {
             let mut row = comfy_table::Row::from(row);

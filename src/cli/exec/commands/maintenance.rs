@@ -1,7 +1,7 @@
 //! The store as a whole: `compact`, `revision`, `check`, `dump`, `backup`, `hash`, `status`, `stats`, `version`,
 //! `flush`, `sync`, `reopen`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::{Fields, missing};
 use super::Call;
-use crate::cli::data::disk_bytes;
+use crate::cli::data::{disk_bytes, new_file};
 use crate::cli::health::{counters, problem_objects};
 use crate::error::Error;
 use crate::{CheckOptions, Db, DumpOptions, KeyRange, Revision};
@@ -51,11 +51,7 @@ pub(super) fn dump(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     };
     fields.finish()?;
     let db = call.db();
-    let written = write_dump(&db, &path, &options);
-    let (head, tail) = written.inspect_err(|_| {
-        // Best effort: without its last line it is no dump anyway.
-        let _ = fs::remove_file(&path);
-    })?;
+    let (head, tail) = write_dump(&db, &path, &options)?;
     // A dump of the latest state tells its revision in its first line.
     let now = if options.revision == Revision::ZERO { head["revision"].as_u64() } else { None };
     Answer::at(now.map_or_else(|| db.revision(), Revision::new))
@@ -64,15 +60,34 @@ pub(super) fn dump(call: &Call<'_>, fields: &mut Fields) -> Outcome {
         .done()
 }
 
-/// Writes a dump, and gives its first and its last line.
+/// Writes a dump to a new file, and gives its first and its last line. What exists, perhaps a file of this very store,
+/// stays as it is; a dump that fails leaves no file.
 fn write_dump(db: &Db, path: &str, options: &DumpOptions) -> Result<(Value, Value), Problem> {
     let failed = |error| Error::io("write", path, error);
-    let mut ends = Ends::of(BufWriter::new(File::create(path).map_err(failed)?));
-    db.dump(&mut ends, options).map_err(Problem::of_revision(options.revision))?;
-    ends.out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).map_err(failed)?;
+    let mut ends = Ends::of(BufWriter::new(new_file(Path::new(path)).map_err(|error| taken_or(error, failed))?));
+    let dumped = db.dump(&mut ends, options).map_err(Problem::of_revision(options.revision));
+    let Ends { out, first, last, .. } = ends;
+    let written = dumped.and_then(|()| {
+        let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+        Ok(file.sync_all().map_err(failed)?)
+    });
+    written.inspect_err(|_| {
+        // Best effort: without its last line it is no dump anyway.
+        let _ = fs::remove_file(path);
+    })?;
     let line = |line: &[u8]| serde_json::from_slice(line).unwrap_or_default();
-    Ok((line(&ends.first), line(&ends.last)))
+    Ok((line(&first), line(&last)))
 }
+
+/// A path that is taken is the request's fault; anything else that keeps a file from being made is the system's.
+fn taken_or(error: io::Error, failed: impl FnOnce(io::Error) -> Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Problem::invalid(TAKEN),
+        _ => Problem::Store(failed(error)),
+    }
+}
+
+const TAKEN: &str = "the path exists already";
 
 /// Passes lines on, and keeps the first and the last.
 struct Ends<W> {
@@ -111,6 +126,9 @@ impl<W: Write> Write for Ends<W> {
 pub(super) fn backup(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let path = fields.text("path")?.ok_or_else(|| missing("path"))?;
     fields.finish()?;
+    if Path::new(&path).symlink_metadata().is_ok() {
+        return Err(Problem::invalid(TAKEN));
+    }
     let revision = call.db().backup(&path)?;
     // Nobody changes what was just written.
     let bytes = disk_bytes(Path::new(&path)).unwrap_or_default();
@@ -194,7 +212,7 @@ pub(super) fn reopen(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     }
     let mut db = call.driver.db.write();
     let closed = db.close();
-    *db = call.driver.place.open()?;
+    *db = call.driver.place.open_again()?;
     closed?;
     Answer::at(db.revision()).done()
 }

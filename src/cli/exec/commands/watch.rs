@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::FairMutex;
+use parking_lot::{FairMutex, Mutex};
 use serde_json::Value;
 
 use super::super::answer::{Answer, Outcome, Problem};
@@ -81,8 +81,8 @@ fn event_object(event: &Event, form: Bytes) -> Value {
 pub(in crate::cli::exec) struct Watching {
     /// Whose turn it is: requests on one watch are served one after the other.
     turn: FairMutex<State>,
-    /// Ends it, whoever's turn it is.
-    canceller: WatchCanceller,
+    /// Ends it, whoever's turn it is; gone once it has ended, so that of a watch that ended only how it did is kept.
+    canceller: Mutex<Option<WatchCanceller>>,
     /// What was handed out, for those whose turn did not come.
     progress: AtomicU64,
 }
@@ -102,11 +102,16 @@ enum Next {
 impl Watching {
     fn new(watch: Watch) -> Watching {
         let progress = AtomicU64::new(watch.progress().get());
-        Watching { canceller: watch.canceller(), turn: FairMutex::new(State::Going(watch)), progress }
+        Watching { canceller: Mutex::new(Some(watch.canceller())), turn: FairMutex::new(State::Going(watch)), progress }
     }
 
     fn cancel(&self) {
-        self.canceller.cancel();
+        let Some(canceller) = self.canceller.lock().take() else { return };
+        canceller.cancel();
+        // Whoever has the turn meets the end by itself, and notes it.
+        if let Some(mut turn) = self.turn.try_lock() {
+            *turn = State::Ended(Error::Canceled);
+        }
     }
 
     fn next(&self, call: &Call<'_>, patience: Option<Duration>) -> Result<Next, Problem> {
@@ -129,6 +134,7 @@ impl Watching {
         match poll_until(watch, &wait, &waker, until.flatten()) {
             Err(Problem::Store(error)) => {
                 *turn = State::Ended(error.clone());
+                *self.canceller.lock() = None;
                 Err(Problem::Store(error))
             }
             next => {
