@@ -57,11 +57,11 @@ mod tests {
     #[test]
     fn the_deepest_mount_counts() {
         let mounts = "21 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n\
-                      22 21 0:5 / /home rw - tmpfs tmpfs rw\n\
-                      23 21 8:2 / /home rw,noatime shared:1 - xfs /dev/sdb rw\n";
+                      22 21 0:5 / /srv rw - tmpfs tmpfs rw\n\
+                      23 21 8:2 / /srv rw,noatime shared:1 - xfs /dev/sdb rw\n";
         let found = |dir: &str| mount_of(mounts, Path::new(dir));
-        assert_eq!(found("/home/me").as_deref(), Some("xfs (rw,noatime)"));
-        assert_eq!(found("/homestead").as_deref(), Some("ext4 (rw,relatime)"));
+        assert_eq!(found("/srv/me").as_deref(), Some("xfs (rw,noatime)"));
+        assert_eq!(found("/srvices").as_deref(), Some("ext4 (rw,relatime)"));
         assert_eq!(mount_of("nonsense", Path::new("/")), None);
     }
 }
