@@ -45,7 +45,9 @@ fn every_crash_leaves_what_was_acknowledged() {
     let (sites, sometimes) = (tally.sites.lock(), tally.sometimes.lock());
     println!("crash: {sites:?}\ncrash: {sometimes:?}");
     if count >= ENOUGH_FOR_ALL {
-        let unseen: Vec<IoSite> = IoSite::ALL.into_iter().filter(|site| !sites.contains_key(site)).collect();
+        // A snapshot of etcd is read from another disk than the store's; the suite `import` fails each such call.
+        let expected = IoSite::ALL.into_iter().filter(|site| *site != IoSite::ImportRead);
+        let unseen: Vec<IoSite> = expected.filter(|site| !sites.contains_key(site)).collect();
         assert!(unseen.is_empty(), "no workload called at {unseen:?}");
         let never: Vec<&str> =
             PLACES.into_iter().chain(RECOVERIES).filter(|name| !sometimes.contains_key(name)).collect();
