@@ -11,7 +11,7 @@ use super::args::Format;
 use super::context::{Context, Create};
 use super::exit::{Exit, Failure};
 use super::print::{Asked, Form, Header, Printer};
-use super::words::{IdForm, bytes, key_range, value_or_stdin};
+use super::words::{IdForm, Keys, bytes, value_or_stdin};
 use crate::{
     Compare, Db, Delete, KeyRange, Put, PutOptions, Range, RangeResponse, Revision, SortOrder, SortTarget, TxnResponse,
 };
@@ -66,17 +66,8 @@ pub(super) struct PutArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
-    /// The key, or where the range begins
-    key: OsString,
-    /// Where the range ends, exclusive
-    #[arg(conflicts_with_all = ["prefix", "from_key"])]
-    end: Option<OsString>,
-    /// All keys that begin with KEY
-    #[arg(long, conflicts_with = "from_key")]
-    prefix: bool,
-    /// All keys from KEY on
-    #[arg(long)]
-    from_key: bool,
+    #[command(flatten)]
+    keys: Keys,
     /// At most so many keys
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, allow_negative_numbers = true)]
     limit: i64,
@@ -137,17 +128,8 @@ enum SortBy {
 
 #[derive(Debug, Args)]
 pub(super) struct DelArgs {
-    /// The key, or where the range begins
-    key: OsString,
-    /// Where the range ends, exclusive
-    #[arg(conflicts_with_all = ["prefix", "from_key"])]
-    end: Option<OsString>,
-    /// All keys that begin with KEY
-    #[arg(long, conflicts_with = "from_key")]
-    prefix: bool,
-    /// All keys from KEY on
-    #[arg(long)]
-    from_key: bool,
+    #[command(flatten)]
+    keys: Keys,
     /// Print what was deleted
     #[arg(long)]
     prev_kv: bool,
@@ -350,7 +332,7 @@ impl GetArgs {
             Some(Order::Descend) => SortOrder::Descend,
         };
         let not_negative = |number: i64| u64::try_from(number).unwrap_or(0);
-        let mut range = Range::new(key_range(self.key, self.end, self.prefix, self.from_key))
+        let mut range = Range::new(self.keys.range())
             .at(not_negative(self.rev))
             .limit(not_negative(self.limit))
             .sort(target, order)
@@ -370,7 +352,7 @@ impl DelArgs {
     }
 
     pub(super) fn delete(self) -> Delete {
-        let delete = Delete::new(key_range(self.key, self.end, self.prefix, self.from_key));
+        let delete = Delete::new(self.keys.range());
         if self.prev_kv { delete.prev_kv() } else { delete }
     }
 }

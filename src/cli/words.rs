@@ -32,6 +32,28 @@ pub(super) fn key_range(key: OsString, end: Option<OsString>, prefix: bool, from
     }
 }
 
+/// The keys that `get` and `del` are about.
+#[derive(Debug, Args)]
+pub(super) struct Keys {
+    /// The key, or where the range begins
+    key: OsString,
+    /// Where the range ends, exclusive
+    #[arg(conflicts_with_all = ["prefix", "from_key"])]
+    end: Option<OsString>,
+    /// All keys that begin with KEY
+    #[arg(long, conflicts_with = "from_key")]
+    prefix: bool,
+    /// All keys from KEY on
+    #[arg(long)]
+    from_key: bool,
+}
+
+impl Keys {
+    pub(super) fn range(self) -> KeyRange {
+        key_range(self.key, self.end, self.prefix, self.from_key)
+    }
+}
+
 /// How a lease id is written.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct IdForm {

@@ -308,6 +308,16 @@ impl Engine {
             let mut changes = std::iter::once(()).flat_map(|()| self.changed_keys(before + 1, batch.revision));
             self.hub.publish(batch.revision, &mut changes);
         }
+        self.publish_leases(batch);
+        if batch.compacted > compacted_before {
+            self.kick(Job::Merge);
+        }
+    }
+
+    fn publish_leases(&self, batch: &Batch) {
+        if batch.leases.is_empty() {
+            return;
+        }
         let now = self.lease_now();
         let mut granted = false;
         for note in &batch.leases {
@@ -327,9 +337,6 @@ impl Engine {
         }
         if granted {
             self.kick(Job::Expire);
-        }
-        if batch.compacted > compacted_before {
-            self.kick(Job::Merge);
         }
     }
 

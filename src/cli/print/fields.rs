@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use super::super::quote::quote;
 use super::{Asked, Form, Header, event_name, granted_seconds, lease_hex};
-use crate::{
-    DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, OpResponse, PutResponse, RangeResponse, Revision,
-    TxnResponse,
-};
+use crate::{DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, PutResponse, RangeResponse, Revision, TxnResponse};
 
 pub(super) struct Fields {
     pub(super) hex: bool,
@@ -42,17 +39,6 @@ impl Fields {
 
     fn lease(&self, id: LeaseId) -> String {
         if self.hex { lease_hex(id) } else { id.get().to_string() }
-    }
-
-    fn response(&self, text: &mut Vec<u8>, response: &OpResponse, asked: Asked) {
-        match response {
-            OpResponse::Put(put) => self.put(text, &Header::inner(put.revision), put),
-            OpResponse::Delete(del) => self.del(text, &Header::inner(del.revision), del, asked),
-            OpResponse::Range(range) => self.get(text, &Header::inner(range.revision), range, asked),
-            OpResponse::Txn(txn) => self.txn(text, &Header::inner(txn.revision), txn, &[]),
-            // The grammar of `txn` has no words for them.
-            OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => {}
-        }
     }
 }
 

@@ -20,7 +20,8 @@ use super::args::Format;
 use super::context::Context;
 use super::exit::Failure;
 use crate::{
-    Db, DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, PutResponse, RangeResponse, Revision, TxnResponse,
+    Db, DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, OpResponse, PutResponse, RangeResponse, Revision,
+    TxnResponse,
 };
 
 /// etcd's `ResponseHeader`.
@@ -56,6 +57,17 @@ pub(super) trait Form {
     fn del(&self, text: &mut Vec<u8>, header: &Header, answer: &DeleteResponse, asked: Asked);
     /// `asked` is of the branch taken, one for each response.
     fn txn(&self, text: &mut Vec<u8>, header: &Header, answer: &TxnResponse, asked: &[Asked]);
+    /// The answer to one operation of a txn.
+    fn response(&self, text: &mut Vec<u8>, response: &OpResponse, asked: Asked) {
+        match response {
+            OpResponse::Put(put) => self.put(text, &Header::inner(put.revision), put),
+            OpResponse::Delete(del) => self.del(text, &Header::inner(del.revision), del, asked),
+            OpResponse::Range(range) => self.get(text, &Header::inner(range.revision), range, asked),
+            OpResponse::Txn(txn) => self.txn(text, &Header::inner(txn.revision), txn, &[]),
+            // The grammar of `txn` has no words for them.
+            OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => {}
+        }
+    }
     /// Of `create` and `cas`, which are txns of one put.
     fn swapped(&self, text: &mut Vec<u8>, header: &Header, succeeded: bool);
     fn compacted(&self, text: &mut Vec<u8>, header: &Header, asked: Revision, effective: Revision);

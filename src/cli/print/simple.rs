@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use super::super::quote::is_printable;
 use super::{Asked, Form, Header, event_name, granted_seconds, lease_hex};
-use crate::{
-    DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, OpResponse, PutResponse, RangeResponse, Revision,
-    TxnResponse,
-};
+use crate::{DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, PutResponse, RangeResponse, Revision, TxnResponse};
 
 pub(super) struct Simple {
     pub(super) hex: bool,
@@ -35,17 +32,6 @@ impl Simple {
             escape(text, bytes);
         } else {
             text.extend_from_slice(bytes);
-        }
-    }
-
-    fn response(&self, text: &mut Vec<u8>, response: &OpResponse, asked: Asked) {
-        match response {
-            OpResponse::Put(put) => self.put(text, &Header::inner(put.revision), put),
-            OpResponse::Delete(del) => self.del(text, &Header::inner(del.revision), del, asked),
-            OpResponse::Range(range) => self.get(text, &Header::inner(range.revision), range, asked),
-            OpResponse::Txn(txn) => self.txn(text, &Header::inner(txn.revision), txn, &[]),
-            // The grammar of `txn` has no words for them.
-            OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => {}
         }
     }
 }

@@ -8,10 +8,7 @@ use std::time::Duration;
 use super::super::quote::quote;
 use super::super::report::{STYLE, fit};
 use super::{Asked, Form, Header, event_name, lease_hex};
-use crate::{
-    DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, OpResponse, PutResponse, RangeResponse, Revision,
-    TxnResponse,
-};
+use crate::{DeleteResponse, Event, KeyValue, LeaseId, LeaseStatus, PutResponse, RangeResponse, Revision, TxnResponse};
 
 pub(super) struct Table {
     pub(super) hex: bool,
@@ -55,17 +52,6 @@ impl Table {
 
     fn kvs<'k>(&self, text: &mut Vec<u8>, kvs: impl IntoIterator<Item = &'k KeyValue>) {
         self.draw(text, KV_HEAD, kvs.into_iter().map(|kv| self.row(kv)));
-    }
-
-    fn response(&self, text: &mut Vec<u8>, response: &OpResponse, asked: Asked) {
-        match response {
-            OpResponse::Put(put) => self.put(text, &Header::inner(put.revision), put),
-            OpResponse::Delete(del) => self.del(text, &Header::inner(del.revision), del, asked),
-            OpResponse::Range(range) => self.get(text, &Header::inner(range.revision), range, asked),
-            OpResponse::Txn(txn) => self.txn(text, &Header::inner(txn.revision), txn, &[]),
-            // The grammar of `txn` has no words for them.
-            OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => {}
-        }
     }
 
     fn one<const N: usize>(&self, text: &mut Vec<u8>, head: [&str; N], row: [String; N]) {
