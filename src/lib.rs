@@ -45,6 +45,8 @@ pub mod coordination;
 mod db;
 mod engine;
 pub mod error;
+#[doc(hidden)]
+pub mod host;
 #[cfg(feature = "import-etcd")]
 pub mod import;
 #[cfg(feature = "_testing")]

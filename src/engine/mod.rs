@@ -464,6 +464,17 @@ impl Engine {
         }
     }
 
+    /// A call panicked inside, and what it left half done nobody knows.
+    pub(crate) fn poison_by_panic(&self) {
+        let cause = std::io::Error::other("a call panicked");
+        self.set_poison(Error::io("finish a call", "", cause));
+    }
+
+    /// The cluster's id and this member's.
+    pub(crate) fn ids(&self) -> (u64, u64) {
+        (self.meta.cluster_id, self.meta.member_id)
+    }
+
     /// What poisoned the store.
     pub(crate) fn poison(&self) -> Option<Error> {
         self.poison.lock().clone()

@@ -1,0 +1,23 @@
+//! etclite for C, and for what calls C. **This page is the head of `etclite.h`**, where a test puts it: between the
+//! lines of equal signs stands what a C program must know.
+//!
+//! | file | what |
+//! |---|---|
+//! | `guard.rs` | the door of every call: panics stay inside, errors are told in C's way |
+//! | `handle.rs` | the table of handles, and their tokens |
+//! | `argument.rs` | pointers and numbers from C, checked |
+//! | `error.rs`, `code.rs` | `etclite_error`, and the status codes written out |
+//! | `database.rs` | open, close, status |
+//! | `kv.rs`, `result.rs` | keys, and what is read of them |
+//!
+//! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
+//! verb of its `Db`, and copies the answer out.
+
+mod argument;
+pub mod code;
+mod database;
+mod error;
+mod guard;
+mod handle;
+mod kv;
+mod result;
