@@ -77,8 +77,8 @@ mod watch;
 
 pub use coordination::{Session, SessionOptions};
 pub use db::{
-    CompactResponse, Cursor, CursorBuilder, CursorStatus, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter,
-    Snapshot,
+    BatchOp, BatchResponse, CompactResponse, Cursor, CursorBuilder, CursorStatus, Db, DbTxn, Fenced, Lease,
+    LeaseStatus, Operation, RangeIter, Snapshot,
 };
 pub use engine::backup::BackupOptions;
 pub use engine::dump::DumpOptions;
