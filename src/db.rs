@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, check_key};
 use crate::options::{LogEvent, Options};
+use crate::trace;
 use crate::watch::WatchBuilder;
 
 pub use cursor::{Cursor, CursorBuilder, CursorStatus};
@@ -86,7 +87,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            self.engine.options.tell(&LogEvent::Close(error));
+            let event = LogEvent::Close(error);
+            trace::log_event(&event);
+            self.engine.options.tell(&event);
         }
     }
 }
