@@ -32,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, check_key};
 use crate::options::{LogEvent, Options};
+use crate::trace;
 use crate::watch::WatchBuilder;
 
 pub use batch::{BatchOp, BatchResponse};
@@ -88,7 +89,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            self.engine.options.tell(&LogEvent::Close(error));
+            let event = LogEvent::Close(error);
+            trace::log_event(&event);
+            self.engine.options.tell(&event);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::io::thread::{self, JoinHandle, ThreadId};
 use crate::options::{Durability, LogEvent};
 use crate::store::catalog::{SegmentRow, SegmentState};
+use crate::trace;
 
 /// A kind of background work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +205,7 @@ impl Engine {
     /// Tells the log hook, soon and from a thread that holds no lock: the hook may do what it likes, close the store too.
     /// Without threads it is told at once.
     pub(crate) fn tell(&self, event: LogEvent) {
+        trace::log_event(&event);
         if self.options.log_hook.is_none() {
             return;
         }

@@ -25,6 +25,7 @@ use crate::lease::Terms;
 use crate::log::Frame;
 use crate::options::Durability;
 use crate::sabotage::{Bug, is_planted};
+use crate::trace;
 
 /// Who leads, and how far publication has come.
 #[derive(Debug)]
@@ -244,11 +245,15 @@ impl Engine {
         let mut turn = Turn { engine: self, batch: 0, last_index: 0, published: None, failed: true };
         let result = self.write_batch(effort, &mut turn);
         turn.failed = result.is_err();
+        let published = turn.published;
         drop(turn);
         match result {
             Ok(()) => {
                 self.hub.wake();
                 self.lessor.wake_lost();
+                if let Some(index) = published {
+                    trace::published(index, self.revision().get());
+                }
             }
             Err(error) => self.set_poison(error),
         }
@@ -272,6 +277,7 @@ impl Engine {
         if let Some(placement) = &placement {
             writer.log.write(placement, &mut buffer)?;
             buffer.clear();
+            placement.trace();
         }
         if effort == Effort::Sync {
             writer.log.sync()?;
@@ -310,6 +316,7 @@ impl Engine {
         }
         self.publish_leases(batch);
         if batch.compacted > compacted_before {
+            trace::compacted(batch.compacted, batch.revision);
             self.kick(Job::Merge);
         }
     }

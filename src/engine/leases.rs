@@ -15,6 +15,7 @@ use crate::kv::{KeyValue, LeaseId, Revision};
 use crate::lease::{LeaseTime, Renewal};
 use crate::op::{GrantOptions, Op, OpResponse, Put, PutResponse, Txn, TxnResponse};
 use crate::store::key::{attached_key, attachment_bounds};
+use crate::trace;
 
 /// How long the expiry thread waits without looking at the clock, which counts suspend while its wait does not.
 const EXPIRE_LOOK: Duration = Duration::from_secs(1);
@@ -310,6 +311,8 @@ impl Engine {
         if self.core.lock().state.leases.get(&id).is_some_and(untouched) {
             // Something came in between: the command was stale and changed nothing.
             self.lessor.spare(id);
+        } else {
+            trace::lease_expired(id, lapses);
         }
         Ok(ticket)
     }

@@ -36,6 +36,7 @@ use crate::db::signal::Signal;
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
 use crate::kv::LeaseId;
+use crate::trace;
 use deadline::Deadlines;
 
 /// Deadlines of the published leases.
@@ -57,8 +58,8 @@ struct Inner {
     /// What is given once a lease has ended or lapsed, by numbers of their listeners. So a listener is there for as long
     /// as the grant that it listened to.
     listeners: BTreeMap<LeaseId, BTreeMap<u64, Arc<Signal>>>,
-    /// Marked, and nobody woken yet.
-    lost: Vec<Arc<Signal>>,
+    /// Marked, and nobody woken yet; and whether nobody was told before that the lease is lost to him.
+    lost: Vec<(LeaseId, Arc<Signal>, bool)>,
     closed: bool,
     /// Nothing ends any more until a reopen.
     poisoned: bool,
@@ -195,8 +196,8 @@ impl Lessor {
     /// Wakes who waits for a change, and marks the loss of this lease for who listens.
     fn tell_lost(&self, mut inner: MutexGuard<'_, Inner>, id: LeaseId) {
         for signal in inner.listeners.remove(&id).into_iter().flat_map(BTreeMap::into_values) {
-            signal.mark();
-            inner.lost.push(signal);
+            let first = signal.mark();
+            inner.lost.push((id, signal, first));
             self.wakes_pending.store(true, Ordering::Relaxed);
         }
         self.changed.notify_all();
@@ -210,7 +211,12 @@ impl Lessor {
                 self.wakes_pending.store(false, Ordering::Relaxed);
                 std::mem::take(&mut inner.lost)
             };
-            lost.iter().for_each(|signal| signal.give());
+            for (id, signal, first) in lost {
+                signal.give();
+                if first {
+                    trace::session_lost(id);
+                }
+            }
         }
     }
 
@@ -374,7 +380,9 @@ impl Lessor {
             inner.listeners.values().flat_map(BTreeMap::values).cloned().collect()
         };
         self.changed.notify_all();
-        listeners.iter().for_each(|signal| signal.give());
+        for signal in &listeners {
+            signal.give();
+        }
         self.wake_lost();
     }
 }

@@ -15,6 +15,7 @@ use super::{Hub, WatchSpec, check_compacted};
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, Revision};
 use crate::sabotage::{Bug, is_planted};
+use crate::trace;
 
 /// How many bytes of events a batch has at most, unless set: 1 MiB.
 pub const BATCH_BYTES_DEFAULT: usize = 1 << 20;
@@ -321,6 +322,9 @@ impl Watch {
     fn finish(&mut self, error: Option<Error>) -> Result<Option<WatchBatch>> {
         self.done = true;
         self.hub.remove(&self.slot);
+        if let Some(Error::Compacted { compacted }) = &error {
+            trace::watch_compacted(self.progress().get(), compacted.get());
+        }
         error.map_or(Ok(None), Err)
     }
 }

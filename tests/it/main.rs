@@ -48,6 +48,7 @@ mod room;
 mod snapshot;
 mod support;
 mod threads;
+mod traced;
 mod txn;
 mod txn_lease;
 mod watch;
