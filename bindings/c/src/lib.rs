@@ -1,5 +1,6 @@
-//! etclite for C, and for what calls C. **This page is the head of `etclite.h`**, where a test puts it: between the
-//! lines of equal signs stands what a C program must know.
+//! etclite for C, and for what calls C. What every C program must know stands in `header.txt`, once: it is the head of
+//! `include/etclite.h`, which the test `header_is_current` makes from it and from the comments at the public items here.
+//! So those are written for a C reader: no intra-doc links, no section on safety.
 //!
 //! | file | what |
 //! |---|---|
