@@ -51,4 +51,5 @@ mod threads;
 mod txn;
 mod txn_lease;
 mod watch;
+mod watch_poison;
 mod watch_random;
