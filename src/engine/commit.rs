@@ -140,15 +140,17 @@ impl Commit {
         self.published.store(index, Ordering::Release);
     }
 
-    /// Wakes all who wait; what is not published by now never will be.
-    pub(crate) fn poison(&self) {
+    /// Wakes all who wait; what nobody has in hand by now will never be published. Whether a leader has.
+    pub(crate) fn poison(&self) -> bool {
         let mut progress = self.progress.lock();
         // What a leader has in hand may still reach the disk; what is behind it will not.
-        let unknown = if progress.leader { u64::MAX } else { progress.published };
+        let leading = progress.leader;
+        let unknown = if leading { u64::MAX } else { progress.published };
         progress.failed_through.get_or_insert(unknown);
         self.failed.store(true, Ordering::Release);
         drop(progress);
         self.rooms.iter().for_each(|room| room.call(true));
+        leading
     }
 
     fn is_published(&self, index: u64) -> bool {
@@ -412,11 +414,16 @@ impl Drop for Turn<'_> {
         }
         progress.leader = false;
         commit.leading.store(false, Ordering::Release);
+        let last = progress.failed_through.is_some();
         drop(progress);
         // The next leader first: its sync is what everybody waits for.
         let own = usize::from(!self.batch.is_multiple_of(2));
         commit.rooms[1 - own].call(self.failed);
         commit.rooms[own].call(true);
+        if last {
+            // Poisoned, by itself or by others meanwhile: this was the last publication.
+            self.engine.hub.freeze(Some(Error::Poisoned));
+        }
         if self.failed && std::thread::panicking() {
             self.engine.set_poison(Error::Poisoned);
         }

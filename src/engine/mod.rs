@@ -462,7 +462,10 @@ impl Engine {
             first
         };
         self.poisoned.store(true, Ordering::Release);
-        self.commit.poison();
+        let publishing = self.commit.poison();
+        if !publishing {
+            self.hub.freeze(Some(Error::Poisoned));
+        }
         self.lessor.poison();
         self.broken.give();
         self.background.wake();

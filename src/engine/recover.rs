@@ -201,7 +201,7 @@ impl Opening {
         let engine = self.engine(contents.meta.clone(), state, runs, None);
         engine.replay(scan)?;
         engine.serve()?;
-        engine.hub.freeze();
+        engine.hub.freeze(None);
         Ok(engine)
     }
 

@@ -118,7 +118,8 @@ impl fmt::Debug for WatchBuilder {
 ///
 /// It ends when dropped, by [`WatchCanceller::cancel`] (`Canceled`), when the store is closed (`Closed`), by an error
 /// of reading (`Io`, `Corrupt`) or by `Compacted`: the error is returned once, then the end (`None`). In a store opened
-/// read-only it ends without an error after what is retained.
+/// read-only it ends without an error after what is retained; in one that is poisoned with `Poisoned`, once it has
+/// returned all that was published, as nothing more can come.
 ///
 /// As an iterator it blocks for the next batch: `for batch in &mut watch { for event in batch?.events() { .. } }`.
 pub struct Watch {

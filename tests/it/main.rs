@@ -52,4 +52,5 @@ mod traced;
 mod txn;
 mod txn_lease;
 mod watch;
+mod watch_poison;
 mod watch_random;
