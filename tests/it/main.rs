@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod asleep;
 mod co_election;
 mod co_many_waiters;
 mod co_mutex;
