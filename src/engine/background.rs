@@ -144,7 +144,7 @@ impl Engine {
     pub(crate) fn start_background(&self) {
         self.background.jobs.lock().serving = true;
         let Some(writer) = &self.writer else { return };
-        let (flush, expire) = {
+        let (flush, leases) = {
             let core = self.core.lock();
             (!core.closed.is_empty(), !core.state.leases.is_empty())
         };
@@ -153,7 +153,7 @@ impl Engine {
             (Job::Prepare, writer.log.wants_prepare()),
             (Job::Flush, flush),
             (Job::Merge, merge),
-            (Job::Expire, expire),
+            (Job::Expire, leases || self.next_lapse().is_some()),
             (Job::Tell, !self.background.events.lock().is_empty()),
         ];
         wanted.into_iter().filter(|(_, wanted)| *wanted).for_each(|(job, _)| self.kick(job));

@@ -86,12 +86,15 @@ pub(crate) struct Batch {
     pub(crate) compacted: u64,
     pub(crate) leases: Vec<LeaseNote>,
     pub(crate) cursors: Vec<(Bytes, Option<Cursor>)>,
+    /// Cursors may hold compaction back until another time than before.
+    pub(crate) holds: bool,
 }
 
 impl Batch {
     /// The empty batch with this number.
     pub(crate) fn new(number: u64) -> Self {
-        Batch { number, last_index: 0, revision: 0, compacted: 0, leases: Vec::new(), cursors: Vec::new() }
+        let (leases, cursors) = (Vec::new(), Vec::new());
+        Batch { number, last_index: 0, revision: 0, compacted: 0, leases, cursors, holds: false }
     }
 }
 
@@ -320,6 +323,9 @@ impl Engine {
         if batch.compacted > compacted_before {
             trace::compacted(batch.compacted, batch.revision);
             self.kick(Job::Merge);
+        }
+        if batch.holds {
+            self.schedule_lapse();
         }
     }
 

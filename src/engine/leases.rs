@@ -12,13 +12,10 @@ use crate::engine::state::{Lease, Standing};
 use crate::engine::{Engine, millis};
 use crate::error::{Error, Result};
 use crate::kv::{KeyValue, LeaseId, Revision};
-use crate::lease::{LeaseTime, Renewal};
+use crate::lease::{EPOCH, LeaseTime, Renewal};
 use crate::op::{GrantOptions, Op, OpResponse, Put, PutResponse, Txn, TxnResponse};
 use crate::store::key::{attached_key, attachment_bounds};
 use crate::trace;
-
-/// How long the expiry thread waits without looking at the clock, which counts suspend while its wait does not.
-const EXPIRE_LOOK: Duration = Duration::from_secs(1);
 
 /// How long it waits after an end that could not be ordered.
 const EXPIRE_RETRY: Duration = Duration::from_millis(100);
@@ -28,9 +25,6 @@ const LEASES_PER_CHECKPOINT: usize = 64;
 
 /// How often a random id that is taken is drawn again.
 const DRAWS_MAX: u32 = 100;
-
-/// What deadlines add to the boot clock, so that one that passed before the host booted is a time like any other.
-const EPOCH: Duration = Duration::from_secs(1 << 40);
 
 impl Engine {
     /// Grants a lease; id 0 draws a random positive one (LE-01).
@@ -333,11 +327,11 @@ impl Engine {
         }
     }
 
-    /// Ends leases for as long as there are any.
+    /// Ends leases, and lets cursors lapse by their age, for as long as there is one that may.
     pub(crate) fn expire_until_idle(&self) -> Result<()> {
-        while self.lessor.wait_due(|| self.lease_now(), EXPIRE_LOOK) {
-            match self.expire_due() {
-                // A lease that cannot end now is tried again, without a hurry.
+        while self.lessor.wait_due(|| self.lease_now(), self.next_lapse()) {
+            match self.expire_due().and_then(|()| self.lapse_cursors()) {
+                // What cannot be ordered now is tried again, without a hurry.
                 Err(Error::Full { .. } | Error::Timeout) => self.lessor.pause(EXPIRE_RETRY),
                 other => other?,
             }

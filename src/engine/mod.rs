@@ -590,6 +590,8 @@ impl Batch {
         self.revision = state.revision;
         self.compacted = state.compacted();
         self.cursors.extend(changes.cursors.iter().cloned());
+        let is_held = state.compact_ordered.is_some_and(|ordered| ordered > state.compacted());
+        self.holds |= is_held && (changes.compact_ordered.is_some() || !changes.cursors.is_empty());
         for (id, change) in &changes.leases {
             self.leases.push(match change {
                 LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
