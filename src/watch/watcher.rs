@@ -6,7 +6,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::channel::WatchReceiver;
@@ -197,6 +197,11 @@ impl Watch {
         self.start.into()
     }
 
+    /// From now on as if [`WatchBuilder::batch_bytes`] had been given `bytes`.
+    pub(crate) fn set_batch_bytes(&mut self, bytes: usize) {
+        self.spec.batch_bytes = bytes;
+    }
+
     /// Whether the watch has ended: there is nothing more to come.
     pub fn is_ended(&self) -> bool {
         self.done
@@ -326,6 +331,8 @@ impl Watch {
         if let Some(Error::Compacted { compacted }) = &error {
             trace::watch_compacted(self.progress().get(), compacted.get());
         }
+        // Whoever waits through a waker is to learn of the end, too.
+        self.slot.wake();
         error.map_or(Ok(None), Err)
     }
 }
@@ -378,6 +385,11 @@ impl WatchCanceller {
     pub fn cancel(&self) {
         self.hub.remove(&self.slot);
         self.slot.end(Error::Canceled);
+    }
+
+    /// Has `waker` woken once the watch has something to do; true if it has already. One waker per watch.
+    pub(crate) fn register(&self, waker: &Waker) -> bool {
+        self.slot.register(waker)
     }
 
     #[cfg(test)]
