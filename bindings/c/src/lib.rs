@@ -12,6 +12,7 @@
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
 //! | `buf.rs` | bytes that the library owns |
+//! | `coordination.rs` | sessions, locks, elections |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
@@ -19,6 +20,7 @@
 mod argument;
 mod buf;
 pub mod code;
+mod coordination;
 mod database;
 mod error;
 #[cfg(test)]
