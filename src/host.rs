@@ -1,6 +1,8 @@
 //! What the bindings for other languages need of a store beyond its verbs. Hidden: Rust programs have no use for it.
 
 use crate::db::Db;
+use crate::error::Result;
+use crate::op::RangeResponse;
 
 /// How many forks lie between this process and the one that first asked. A load, once that is done.
 pub fn forks() -> u64 {
@@ -15,4 +17,20 @@ pub fn ids(db: &Db) -> (u64, u64) {
 /// Takes no more writes until the store is reopened: a call on it panicked, and nobody knows what it left half done.
 pub fn poison(db: &Db) {
     db.engine().poison_by_panic();
+}
+
+/// Whether the store is open. A load.
+///
+/// # Errors
+/// [`Error::Closed`](crate::Error::Closed).
+pub fn check_open(db: &Db) -> Result<()> {
+    db.engine().check_open()
+}
+
+/// [`Db::leader`], with the revision at which that was so.
+///
+/// # Errors
+/// As [`Db::query`].
+pub fn leader(db: &Db, name: &[u8]) -> Result<RangeResponse> {
+    db.query(crate::coordination::leader_of(name))
 }

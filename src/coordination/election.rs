@@ -116,9 +116,7 @@ impl Db {
     /// # Errors
     /// As [`Db::query`].
     pub fn leader(&self, name: impl AsRef<[u8]>) -> Result<Option<KeyValue>> {
-        let candidates = Range::new(KeyRange::prefix(prefix_of(name.as_ref())));
-        let oldest = candidates.sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1);
-        Ok(self.query(oldest)?.kvs.into_iter().next())
+        Ok(self.query(leader_of(name.as_ref()))?.kvs.into_iter().next())
     }
 
     /// Follows who leads an election: see [`Election::observe`]. No session is needed.
@@ -129,6 +127,12 @@ impl Db {
         let (loaded, watch) = self.load_and_watch(KeyRange::prefix(prefix_of(name.as_ref())))?;
         Ok(LeaderObserver::new(loaded, watch))
     }
+}
+
+/// What reads the leader: the candidate that came first.
+pub(crate) fn leader_of(name: &[u8]) -> Range {
+    let candidates = Range::new(KeyRange::prefix(prefix_of(name)));
+    candidates.sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1)
 }
 
 /// Puts a new proposal at a key, if it is still the one that was created then: at the revision that is returned.

@@ -53,6 +53,7 @@ mod wait;
 
 pub use barrier::{Barrier, DoubleBarrier, InsideBarrier};
 pub use config::{ConfigEntries, ConfigWatch};
+pub(crate) use election::leader_of;
 pub use election::{Election, LeaderObserver, Leadership};
 pub use endpoint::Endpoint;
 pub use follow::FollowCanceller;

@@ -10,12 +10,14 @@
 //! | `error.rs`, `code.rs` | `etclite_error`, and the status codes written out |
 //! | `database.rs` | open, close, status |
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
+//! | `coordination.rs` | sessions, locks, elections |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
 
 mod argument;
 pub mod code;
+mod coordination;
 mod database;
 mod error;
 mod guard;
