@@ -11,16 +11,24 @@
 //! | `database.rs` | open, close, status |
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `coordination.rs` | sessions, locks, elections |
+//! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
+//! | `buf.rs` | bytes that the library owns |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
 
 mod argument;
+mod buf;
 pub mod code;
 mod coordination;
 mod database;
 mod error;
+#[cfg(test)]
+mod fixture;
+mod flag;
 mod guard;
 mod handle;
 mod kv;
+mod poller;
 mod result;
+mod watch;
