@@ -519,9 +519,78 @@
 typedef struct etclite_db etclite_db;
 
 /**
+ * An election by name, for one session. The candidate that came first leads until it resigns or its session ends, then
+ * the next; its value, the proposal, is for all to see. Keys are as those of an `etclite_mutex`.
+ *
+ * With one session a second candidacy of the name, by this handle or another, is the first one again.
+ */
+typedef struct etclite_election etclite_election;
+
+/**
+ * A lock by name, for one session. Whoever came first has it, then the next. The key of a session is the name, `/` and
+ * its lease in hexadecimal, as etcd's clients have it, who can take part: so the keys below `name/` belong to the lock.
+ *
+ * With one session a second lock of the name, by this handle or another, is the first one again, and one unlock frees
+ * both.
+ */
+typedef struct etclite_mutex etclite_mutex;
+
+/**
  * Keys that were read, with where they were read. It never changes, and any number of threads may read it.
  */
 typedef struct etclite_result etclite_result;
+
+/**
+ * A lease that the library keeps alive, and what locks and elections belong to. Locks exclude sessions from one another,
+ * not threads: threads that must exclude each other open a session each.
+ */
+typedef struct etclite_session etclite_session;
+
+/**
+ * What went wrong. It belongs to the caller: nothing in it need be freed. It is written only when a function returns a
+ * number below 0.
+ */
+typedef struct etclite_error {
+    /**
+     * The status that the function returned.
+     */
+    int32_t code;
+    /**
+     * The operating system's error number (`errno`); 0 if it did not come from there.
+     */
+    int32_t os_error;
+    /**
+     * A number that goes with the code, as its description says; else 0.
+     */
+    int64_t detail;
+    /**
+     * What happened, for people: UTF-8, ended by a zero byte, cut off at a character if it is too long.
+     */
+    char message[240];
+} etclite_error;
+
+/**
+ * How to open a session. Zero is the default of each field.
+ */
+typedef struct etclite_session_options {
+    /**
+     * `sizeof(etclite_session_options)`.
+     */
+    size_t struct_size;
+    /**
+     * How long what the session holds outlives its process, in milliseconds; 0 is 60 s. Of no meaning with a `lease`.
+     */
+    int64_t ttl_ms;
+    /**
+     * A lease that exists and is taken over; 0 grants one.
+     */
+    int64_t lease;
+    /**
+     * How long the locks of a session that *expires* stay locked, in milliseconds, up to 60 s: for what its process had
+     * under way elsewhere. One that is closed hands over at once. Of no meaning with a `lease`.
+     */
+    int64_t lock_delay_ms;
+} etclite_session_options;
 
 /**
  * How to open a store. Zero is the default of each field.
@@ -564,29 +633,6 @@ typedef struct etclite_open_options {
      */
     uint32_t reserved;
 } etclite_open_options;
-
-/**
- * What went wrong. It belongs to the caller: nothing in it need be freed. It is written only when a function returns a
- * number below 0.
- */
-typedef struct etclite_error {
-    /**
-     * The status that the function returned.
-     */
-    int32_t code;
-    /**
-     * The operating system's error number (`errno`); 0 if it did not come from there.
-     */
-    int32_t os_error;
-    /**
-     * A number that goes with the code, as its description says; else 0.
-     */
-    int64_t detail;
-    /**
-     * What happened, for people: UTF-8, ended by a zero byte, cut off at a character if it is too long.
-     */
-    char message[240];
-} etclite_error;
 
 /**
  * What a store says of itself.
@@ -777,6 +823,244 @@ typedef struct etclite_kv {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * An election by this name. Nothing is done yet. The handle must be freed by `etclite_election_free`; it holds the
+ * session, which must still be closed.
+ *
+ * Errors: `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_election_new(const struct etclite_session *session,
+                             const uint8_t *name,
+                             size_t name_len,
+                             struct etclite_election **election,
+                             struct etclite_error *err);
+
+/**
+ * Stands for election with a proposal and waits for the lead for at most `timeout_ms`: -1 for ever, 0 not at all.
+ * Returns `ETCLITE_TIMEOUT` if it did not come to lead in time: then it stands no more. Who leads already, or stands by
+ * another handle of the session, changes the proposal to this one.
+ *
+ * Errors: `SESSION_EXPIRED` as soon as the session is over, while somebody else may still lead; `CANCELED`; `CLOSED` as
+ * soon as the store is closed; `MISUSE` while another thread is in a call with this handle that needs it alone; as
+ * `etclite_put`. After an error it does not stand, and what could not be removed goes with the session.
+ */
+ETCLITE_API
+int32_t etclite_election_campaign(struct etclite_election *election,
+                                  const uint8_t *value,
+                                  size_t value_len,
+                                  int64_t timeout_ms,
+                                  struct etclite_error *err);
+
+/**
+ * Changes the proposal of the leader, without another election: key, lease and place stay. Durable on return.
+ *
+ * Errors: `NOT_LEADER_OF_ELECTION` if it does not lead, or not any more; `MISUSE` while another thread is in a call with
+ * this handle that needs it alone; as `etclite_put`.
+ */
+ETCLITE_API
+int32_t etclite_election_proclaim(struct etclite_election *election,
+                                  const uint8_t *value,
+                                  size_t value_len,
+                                  struct etclite_error *err);
+
+/**
+ * Gives the lead to the next candidate: the key is gone on return, durably. After another error than
+ * `NOT_LEADER_OF_ELECTION` it leads as before, and this can be called again.
+ *
+ * Errors: as `etclite_election_proclaim`. (etcd's clients say nothing if it does not lead.)
+ */
+ETCLITE_API
+int32_t etclite_election_resign(struct etclite_election *election,
+                                struct etclite_error *err);
+
+/**
+ * The leader's key with its proposal, whoever leads. Returns `ETCLITE_NOT_FOUND`, without a result, if nobody does. The
+ * result must be freed by `etclite_result_free`.
+ *
+ * Errors: `CLOSED`, `IO`, `CORRUPT`.
+ */
+ETCLITE_API
+int32_t etclite_election_leader(const struct etclite_election *election,
+                                struct etclite_result **result,
+                                struct etclite_error *err);
+
+/**
+ * Follows who leads, whoever it is: the first call gives the leader as of then, if there is one, each later one the next
+ * leader or the next proposal, waiting for it for at most `timeout_ms`: -1 for ever, 0 not at all. Returns
+ * `ETCLITE_TIMEOUT`, without a result, if none came. Each comes once, in order; what a compaction has passed before it
+ * was asked for is skipped. The result must be freed by `etclite_result_free`; its header has the revision at which the
+ * proposal was made.
+ *
+ * Nobody but the caller is needed for it: it goes on when the session has ended. To campaign and to observe at the same
+ * time takes a handle each.
+ *
+ * Errors: `CANCELED`; `CLOSED` as soon as the store is closed; `MISUSE` while another thread is in a call with this
+ * handle that needs it alone; `IO`, `CORRUPT`.
+ */
+ETCLITE_API
+int32_t etclite_election_observe(struct etclite_election *election,
+                                 int64_t timeout_ms,
+                                 struct etclite_result **result,
+                                 struct etclite_error *err);
+
+/**
+ * Ends the waits with this handle from any thread: `etclite_election_campaign` and `etclite_election_observe` answer
+ * `CANCELED`, those that wait and all later ones, and a candidate stands no more. Does not wait for that. Who leads goes
+ * on leading.
+ *
+ * Errors: `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_election_cancel(const struct etclite_election *election,
+                                struct etclite_error *err);
+
+/**
+ * Frees an election, from any thread. A lead that it has is resigned; one that cannot be resigned goes with the session,
+ * which is renewed no more. A wait in progress ends with `CANCELED`. Null is allowed and does nothing.
+ */
+ETCLITE_API
+int32_t etclite_election_free(struct etclite_election *election);
+
+/**
+ * A lock by this name. Nothing is done yet. The handle must be freed by `etclite_mutex_free`; it holds the session,
+ * which must still be closed.
+ *
+ * Errors: `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_mutex_new(const struct etclite_session *session,
+                          const uint8_t *name,
+                          size_t name_len,
+                          struct etclite_mutex **mutex,
+                          struct etclite_error *err);
+
+/**
+ * Takes the lock, waiting for it for at most `timeout_ms`: -1 for ever, 0 not at all. Returns `ETCLITE_TIMEOUT` if it
+ * did not come in time: then nothing of this attempt is left, and whoever came later moves up. It is durable on return
+ * that the lock is held.
+ *
+ * Errors: `SESSION_EXPIRED` as soon as the session is over, while somebody else may still hold the lock; `CANCELED`;
+ * `CLOSED` as soon as the store is closed; `MISUSE` while another thread is locking or unlocking with this handle; as
+ * `etclite_put`. After an error nothing is held, and what could not be removed goes with the session.
+ */
+ETCLITE_API
+int32_t etclite_mutex_lock(struct etclite_mutex *mutex,
+                           int64_t timeout_ms,
+                           struct etclite_error *err);
+
+/**
+ * Takes the lock if nobody has it. Returns `ETCLITE_NOT_ACQUIRED` if somebody has, or is before us; then nothing was
+ * written.
+ *
+ * Errors: as `etclite_mutex_lock`, but for `CANCELED`.
+ */
+ETCLITE_API
+int32_t etclite_mutex_try_lock(struct etclite_mutex *mutex,
+                               struct etclite_error *err);
+
+/**
+ * Releases the lock: its key is gone on return, durably, and the next in line goes on. After an error other than those
+ * named first the lock is as it was, and this can be called again.
+ *
+ * Errors: `LOCK_RELEASED` the second time, or if it was never locked; `SESSION_EXPIRED` if the lock was lost before, or
+ * released through another handle of the same session: nothing of others is freed. `MISUSE` while another thread is
+ * locking or unlocking with this handle; as `etclite_put`.
+ */
+ETCLITE_API
+int32_t etclite_mutex_unlock(struct etclite_mutex *mutex,
+                             struct etclite_error *err);
+
+/**
+ * The fencing number of the lock that is held: the revision that created its key, which rises from owner to owner. What
+ * must not happen without the lock is done by a txn with `etclite_txn_fenced`, or compares the number where it is done.
+ *
+ * That there is a number does not prove that the lock is held: a session can be lost.
+ *
+ * Errors: `LOCK_RELEASED` if it is not locked; `SESSION_EXPIRED` once an unlock has found that it was lost; `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_mutex_revision(const struct etclite_mutex *mutex,
+                               int64_t *create_revision,
+                               struct etclite_error *err);
+
+/**
+ * The key of the lock for this session, whether it is locked or not. A view: valid until the mutex is freed.
+ *
+ * Errors: `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_mutex_key(const struct etclite_mutex *mutex,
+                          const uint8_t **key,
+                          size_t *key_len,
+                          struct etclite_error *err);
+
+/**
+ * Ends a wait for the lock from any thread: `etclite_mutex_lock` with this handle answers `CANCELED`, the one that waits
+ * and all later ones, and its place in the line is given up. Does not wait for that. A lock that is held stays held.
+ *
+ * Errors: `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_mutex_cancel(const struct etclite_mutex *mutex,
+                             struct etclite_error *err);
+
+/**
+ * Frees a mutex, from any thread. A lock that it holds is released; one that cannot be released goes with the session,
+ * which is renewed no more. A wait in progress ends with `CANCELED`. Null is allowed and does nothing.
+ */
+ETCLITE_API
+int32_t etclite_mutex_free(struct etclite_mutex *mutex);
+
+/**
+ * Opens a session: grants a lease, durably, and renews it in the background until the session is closed, the lease is
+ * gone, or the process stood still for longer than it lasts. `options` may be null: all defaults. The handle must be
+ * closed by `etclite_session_close`.
+ *
+ * Errors: `LEASE_NOT_FOUND` if the lease to take over does not exist; `LEASE_TTL_TOO_LARGE`; `REQUEST_TOO_LARGE` for a
+ * lock delay above 60 s; as `etclite_put`; `IO` if the system has no thread to renew it by.
+ */
+ETCLITE_API
+int32_t etclite_session_open(const struct etclite_db *db,
+                             const struct etclite_session_options *options,
+                             struct etclite_session **session,
+                             struct etclite_error *err);
+
+/**
+ * Closes a session. The handle is invalid from here on, whatever is returned, but for `INVALID_ARGUMENT`; who waits for
+ * a lock with this session gets `SESSION_EXPIRED`. With `revoke` 1 its lease is revoked and its keys are gone on return,
+ * so that the next in each line goes on at once; with 0 they are left to end when the lease does, or to whoever keeps it
+ * alive. Its mutexes and elections must still be freed. Null is allowed and does nothing.
+ *
+ * Errors: as `etclite_put`, if the lease could not be revoked: then it ends by itself. A store that is closed, and a
+ * lease that is gone, are none.
+ */
+ETCLITE_API
+int32_t etclite_session_close(struct etclite_session *session,
+                              int32_t revoke,
+                              struct etclite_error *err);
+
+/**
+ * The session's lease, for keys that are to go with it.
+ *
+ * Errors: `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_session_lease(const struct etclite_session *session,
+                              int64_t *lease,
+                              struct etclite_error *err);
+
+/**
+ * Whether the session is over, as far as its owner can know: 1 or 0. Once 1 it stays so. It is 1 at the latest one time
+ * to live after the last renewal, though nobody may have ended the lease yet.
+ *
+ * Errors: `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_session_expired(const struct etclite_session *session,
+                                int32_t *expired,
+                                struct etclite_error *err);
 
 /**
  * Opens the store in the directory `path`, creating it if it is not there. Everything that was acknowledged before is
