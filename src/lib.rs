@@ -29,6 +29,7 @@
 //! | `codec` | integers, lengths and checksums, as all formats spell them |
 //! | `io` | the only door to files, clocks and threads |
 //! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
+//! | `proto` | etcd's messages: bytes in, bytes out, for other languages and for servers (feature `proto`) |
 //! | `import` | coming over from etcd: a store made from a snapshot (feature `import-etcd`) |
 //! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
 //!
@@ -61,6 +62,8 @@ mod log;
 mod memtable;
 mod op;
 mod options;
+#[cfg(feature = "proto")]
+pub mod proto;
 #[cfg(feature = "_testing")]
 #[doc(hidden)]
 pub mod sabotage;
