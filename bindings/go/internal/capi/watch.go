@@ -6,6 +6,7 @@ package capi
 import "C"
 
 import (
+	"io"
 	"unsafe"
 
 	"github.com/etclite/etclite/bindings/go/rpctypes"
@@ -27,7 +28,8 @@ func (db DB) Watch(request []byte) (Watch, int64, error) {
 }
 
 // Next is the next WatchResponse, in fresh memory, of about bytesMax at most, but a revision is never split. It never blocks: if
-// there is nothing it is nil, and the watch's poller will tell when there is. The second result is as Watch has it.
+// there is nothing it is nil, and the watch's poller will tell when there is. The second result is as Watch has it. The error is
+// io.EOF once a store that is open for reading has told all it holds.
 // One goroutine at a time may call it.
 func (w Watch) Next(bytesMax int) ([]byte, int64, error) {
 	f := frames.Get().(*frame)
@@ -36,8 +38,11 @@ func (w Watch) Next(bytesMax int) ([]byte, int64, error) {
 	if err := f.failure(status); err != nil {
 		return nil, f.compacted(status), err
 	}
-	if status == rpctypes.StatusTimeout {
+	switch status {
+	case rpctypes.StatusTimeout:
 		return nil, 0, nil
+	case rpctypes.StatusEnd:
+		return nil, 0, io.EOF
 	}
 	return f.reply(f.out[:]), 0, nil
 }
