@@ -172,7 +172,8 @@ impl Slot {
             }
             Some(timeout) => self.parking.wait_for(&mut state, timeout).timed_out(),
         };
-        state.parked = false;
+        // A waker that nobody took is still to be woken.
+        state.parked = state.waker.is_some();
         if timed_out && !state.is_ready() { Parked::TimedOut } else { Parked::Woken }
     }
 

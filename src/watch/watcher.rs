@@ -6,7 +6,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::channel::WatchReceiver;
@@ -195,6 +195,11 @@ impl Watch {
         self.start.into()
     }
 
+    /// From now on as if [`WatchBuilder::batch_bytes`] had been given `bytes`.
+    pub(crate) fn set_batch_bytes(&mut self, bytes: usize) {
+        self.spec.batch_bytes = bytes;
+    }
+
     /// Whether the watch has ended: there is nothing more to come.
     pub fn is_ended(&self) -> bool {
         self.done
@@ -321,6 +326,8 @@ impl Watch {
     fn finish(&mut self, error: Option<Error>) -> Result<Option<WatchBatch>> {
         self.done = true;
         self.hub.remove(&self.slot);
+        // Whoever waits through a waker is to learn of the end, too.
+        self.slot.wake();
         error.map_or(Ok(None), Err)
     }
 }
@@ -373,6 +380,11 @@ impl WatchCanceller {
     pub fn cancel(&self) {
         self.hub.remove(&self.slot);
         self.slot.end(Error::Canceled);
+    }
+
+    /// Has `waker` woken once the watch has something to do; true if it has already. One waker per watch.
+    pub(crate) fn register(&self, waker: &Waker) -> bool {
+        self.slot.register(waker)
     }
 
     #[cfg(test)]

@@ -7,7 +7,7 @@ pub const ETCLITE_OK: i32 = 0;
 pub const ETCLITE_NOT_FOUND: i32 = 1;
 /// The time was over before anything came. Not an error.
 pub const ETCLITE_TIMEOUT: i32 = 2;
-/// The scan has come to its end. Not an error.
+/// The scan has come to its end, or the watch of a store that was opened read-only. Not an error.
 pub const ETCLITE_END: i32 = 3;
 /// Somebody else has the lock. Not an error.
 pub const ETCLITE_NOT_ACQUIRED: i32 = 4;

@@ -9,6 +9,7 @@ use crate::code::ETCLITE_OK;
 use crate::error::{Failure, etclite_error};
 use crate::guard::enter;
 use crate::handle::{self, Object, Pinned};
+use crate::poller::Pollers;
 
 /// An open store.
 pub struct etclite_db {
@@ -63,6 +64,7 @@ unsafe impl SizedStruct for etclite_open_options {
 /// What stands behind an `etclite_db`.
 pub(crate) struct Database {
     pub(crate) db: Db,
+    pub(crate) pollers: Pollers,
 }
 
 impl Object for Database {
@@ -101,7 +103,7 @@ pub unsafe extern "C" fn etclite_open(
         enter(err, || {
             let db = out_pointer(db)?;
             let options = crate::argument::options(options)?;
-            *db = handle::publish(Database { db: open(&options, path, path_len)? })?;
+            *db = handle::publish(Database { db: open(&options, path, path_len)?, pollers: Pollers::default() })?;
             Ok(ETCLITE_OK)
         })
     }
@@ -176,6 +178,7 @@ pub unsafe extern "C" fn etclite_close(db: *mut etclite_db, err: *mut etclite_er
                 return Err(Failure::misuse());
             }
             let closed = pinned.db.close();
+            pinned.pollers.close();
             pinned.await_others();
             closed?;
             Ok(ETCLITE_OK)

@@ -9,15 +9,23 @@
 //! | `error.rs`, `code.rs` | `etclite_error`, and the status codes written out |
 //! | `database.rs` | open, close, status |
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
+//! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
+//! | `buf.rs` | bytes that the library owns |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
 
 mod argument;
+mod buf;
 pub mod code;
 mod database;
 mod error;
+#[cfg(test)]
+mod fixture;
+mod flag;
 mod guard;
 mod handle;
 mod kv;
+mod poller;
 mod result;
+mod watch;
