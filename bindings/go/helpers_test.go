@@ -2,6 +2,7 @@ package etclite
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -162,4 +163,18 @@ func equal[T any](t testing.TB, got, want T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %v\nwant %v", got, want)
 	}
+}
+
+// watchCount is how many watches the library knows.
+func watchCount(t testing.TB, c *Client) int {
+	t.Helper()
+	text, err := c.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stats struct{ Watches int }
+	if err := json.Unmarshal(text, &stats); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return stats.Watches
 }

@@ -54,8 +54,9 @@ type watch struct {
 	// cookie is its number at the pump, which tells of it through notice.
 	cookie uint64
 	notice <-chan struct{}
-	// ask makes it tell its progress.
-	ask chan struct{}
+	// ask makes it tell its progress, once it has read what there is: until then asked says so.
+	ask   chan struct{}
+	asked bool
 	// silence ends when progress is to be told unasked; nil if that is never.
 	silence *time.Timer
 }
@@ -163,7 +164,7 @@ func (w *watch) run(created *WatchResponse, compacted int64, err error) {
 			break
 		}
 		if reply == nil {
-			if !w.wait() {
+			if !w.idle() {
 				return
 			}
 			continue
@@ -210,26 +211,30 @@ func (w *watch) send(response WatchResponse) bool {
 	return true
 }
 
-// wait waits until there may be something to read, telling the progress when it is asked to. It reports false if nobody wants
-// more.
-func (w *watch) wait() bool {
+// idle is for when there was nothing to read: it tells the progress if that was asked for, else it waits until there may be
+// something. It reports false if nobody wants more.
+func (w *watch) idle() bool {
+	if w.asked {
+		w.asked = false
+		return w.tellProgress()
+	}
 	var silence <-chan time.Time
 	if w.silence != nil {
 		silence = w.silence.C
 	}
 	select {
 	case <-w.notice:
-		return true
 	case <-w.ask:
-		return w.tellProgress()
+		w.asked = true
 	case <-silence:
+		w.asked = true
 		w.silence.Reset(w.owner.client.progressEvery)
-		return w.tellProgress()
 	case <-w.ctx.Done():
 		return false
 	case <-w.owner.ctx.Done():
 		return false
 	}
+	return true
 }
 
 // tellProgress tells that everything up to a revision was brought. A watch that starts later has nothing to tell.
