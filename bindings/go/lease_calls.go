@@ -13,7 +13,7 @@ type LeaseID int64
 // NoLease is the id of no lease.
 const NoLease LeaseID = 0
 
-// LeaseResponseChSize is how many answers of KeepAlive wait to be read; further ones are dropped.
+// LeaseResponseChSize is how many answers of KeepAlive wait to be read; then the oldest is dropped for a new one.
 const LeaseResponseChSize = 16
 
 // A LeaseGrantResponse answers Grant.
@@ -98,8 +98,8 @@ type Lease interface {
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
 	// KeepAlive renews a lease until the context ends: at once, and then each third of its time. Each renewal is told by the
-	// channel, unless LeaseResponseChSize of them wait there already. The channel is closed once the lease is gone, the context
-	// has ended or the client is closed.
+	// channel, which holds the newest LeaseResponseChSize of them: it need not be read. The channel is closed once the lease is
+	// gone, the context has ended or the client is closed.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease. ErrLeaseNotFound if it is gone.
