@@ -6,7 +6,8 @@ use std::fmt::Write;
 use etclite::{Code, Error};
 
 use crate::code::{
-    ETCLITE_E_FORKED, ETCLITE_E_FULL, ETCLITE_E_INVALID_ARGUMENT, ETCLITE_E_MISUSE, ETCLITE_E_UNSUPPORTED,
+    ETCLITE_E_FORKED, ETCLITE_E_FULL, ETCLITE_E_INDETERMINATE, ETCLITE_E_INVALID_ARGUMENT, ETCLITE_E_MISUSE,
+    ETCLITE_E_UNSUPPORTED,
 };
 
 /// What went wrong. It belongs to the caller: nothing in it need be freed. It is written only when a function returns a
@@ -78,6 +79,18 @@ impl Failure {
 
     pub(crate) const fn full(message: &'static str, max: i64) -> Self {
         Failure::Boundary { code: ETCLITE_E_FULL, message, detail: max }
+    }
+
+    /// What to tell if the answer to a write cannot be handed out, there being no handle left for it: `FULL` would say
+    /// that nothing was done.
+    pub(crate) fn after_write(self) -> Self {
+        match self {
+            Failure::Boundary { code: ETCLITE_E_FULL, .. } => Failure::boundary(
+                ETCLITE_E_INDETERMINATE,
+                "the write took effect, but no handle is left for its answer",
+            ),
+            other => other,
+        }
     }
 
     pub(crate) fn code(&self) -> i32 {

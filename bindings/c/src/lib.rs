@@ -10,7 +10,8 @@
 //! | `database.rs` | open, close, status |
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
-//! | `buf.rs` | bytes that the library owns |
+//! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
+//! | `watch_raw.rs` | watches in the messages of etcd, for bindings |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
@@ -27,5 +28,7 @@ mod guard;
 mod handle;
 mod kv;
 mod poller;
+mod reply;
 mod result;
 mod watch;
+mod watch_raw;
