@@ -118,6 +118,12 @@ impl Failure {
 
     /// As the caller gets it.
     pub(crate) fn report(&self) -> etclite_error {
+        let (os_error, detail) = (self.os_error(), self.detail());
+        etclite_error { code: self.code(), os_error, detail, message: cut(&self.text()) }
+    }
+
+    /// What happened, for people.
+    pub(crate) fn text(&self) -> String {
         let mut message = String::new();
         // Writing to a string cannot fail.
         let _ = match self {
@@ -125,7 +131,7 @@ impl Failure {
             Failure::Boundary { message: text, .. } => message.write_str(text),
             Failure::Panic(text) => write!(message, "a bug in the library: {text}"),
         };
-        etclite_error { code: self.code(), os_error: self.os_error(), detail: self.detail(), message: cut(&message) }
+        message
     }
 }
 

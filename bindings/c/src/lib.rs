@@ -11,13 +11,14 @@
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
 //! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
-//! | `watch_raw.rs` | watches in the messages of etcd, for bindings |
+//! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
 
 mod argument;
 mod buf;
+mod call;
 pub mod code;
 mod database;
 mod error;
