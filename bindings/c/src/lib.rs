@@ -10,16 +10,24 @@
 //! | `database.rs` | open, close, status |
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `coordination.rs` | sessions, locks, elections |
+//! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
+//! | `maintenance.rs` | figures, copies, checks |
+//! | `buf.rs`, `json.rs` | bytes that the library owns; reports in JSON |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
 
 mod argument;
+mod buf;
 pub mod code;
 mod coordination;
 mod database;
 mod error;
 mod guard;
 mod handle;
+mod json;
 mod kv;
+mod library;
+mod log;
+mod maintenance;
 mod result;
