@@ -11,10 +11,12 @@
 //! | `database.rs` | open, close, status |
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
-//! | `buf.rs` | bytes that the library owns |
 //! | `coordination.rs` | sessions, locks, elections |
 //! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
 //! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
+//! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
+//! | `maintenance.rs` | figures, copies, checks |
+//! | `buf.rs`, `json.rs` | bytes that the library owns; reports in JSON |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
@@ -31,7 +33,11 @@ mod fixture;
 mod flag;
 mod guard;
 mod handle;
+mod json;
 mod kv;
+mod library;
+mod log;
+mod maintenance;
 mod poller;
 mod reply;
 mod result;
