@@ -15,7 +15,7 @@ pub use code::Code;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whether the write behind an error took effect: see [`Error::applied`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Applied {
     /// Nothing was written.
     No,
@@ -37,6 +37,9 @@ pub enum Invalid {
     ValueProvided,
     /// `ignore_lease` together with a lease (etcd: "lease is provided").
     LeaseProvided,
+    /// A sort order or target that does not exist (etcd: "invalid sort option"). Only a message from another language can
+    /// hold one.
+    SortOption,
     /// A watch over a range whose end is at or below its start (etcd: "watcher range is empty").
     EmptyWatchRange,
     /// The operation id was used for another request before.
@@ -76,6 +79,11 @@ pub enum Error {
     DuplicateKey,
     /// The store was opened read-only; nothing was done.
     ReadOnly,
+    /// This build, or this release, does not do that; nothing was done.
+    Unsupported {
+        /// What it is.
+        what: &'static str,
+    },
 
     // Choose another revision.
     /// The revision is below the compact revision; read or watch from `compacted` on. Nothing was done.
@@ -181,7 +189,8 @@ pub enum Error {
         format: u32,
     },
     /// An earlier write or sync failed, so nothing more is written until the store is reopened, nor was this. Reads of
-    /// keys, snapshots and watches go on; questions about leases, whose end may be under way, are answered with this.
+    /// keys and snapshots go on; a watch ends with this once it has returned what was published; questions about leases,
+    /// whose end may be under way, are answered with this.
     Poisoned,
     /// The handle was inherited through a fork; only the process that opened a store may use it. Nothing was done.
     Forked,
@@ -229,6 +238,7 @@ impl fmt::Display for Invalid {
             Invalid::KeyNotFound => "key not found",
             Invalid::ValueProvided => "value is provided",
             Invalid::LeaseProvided => "lease is provided",
+            Invalid::SortOption => "invalid sort option",
             Invalid::EmptyWatchRange => "watcher range is empty",
             Invalid::OperationIdReused => "the operation id was used for another request",
             Invalid::Argument(what) => what,
@@ -243,6 +253,7 @@ impl fmt::Display for Error {
             Error::TooLarge { what, len, max } => write!(f, "{what} is too large: {len}, at most {max}"),
             Error::DuplicateKey => f.write_str("duplicate key given in txn request"),
             Error::ReadOnly => f.write_str("the store was opened read-only"),
+            Error::Unsupported { what } => write!(f, "{what} is not supported"),
             Error::Compacted { compacted } => {
                 write!(f, "required revision has been compacted, the compact revision is {compacted}")
             }

@@ -322,6 +322,14 @@ impl Options {
         self
     }
 
+    /// How many bytes of changes are kept in memory before they become a run: more makes fewer and larger runs, and a
+    /// longer replay after a crash. From 1 MiB to 1 GiB, the nearest of which is taken. Default: 32 MiB.
+    #[must_use]
+    pub fn memtable_bytes(mut self, bytes: usize) -> Self {
+        self.tuning.memtable_bytes = bytes.clamp(1 << 20, 1 << 30);
+        self
+    }
+
     /// Is told what background work and recovery met.
     #[must_use]
     pub fn log_hook(mut self, hook: impl Fn(&LogEvent) + Send + Sync + 'static) -> Self {
@@ -350,6 +358,8 @@ impl Options {
         Ok(())
     }
 
+    /// Tells the hook. Who meets an event tells [`trace::log_event`](crate::trace::log_event), too: the hook may have to
+    /// wait until no lock is held.
     pub(crate) fn tell(&self, event: &LogEvent) {
         if let Some(hook) = &self.log_hook {
             hook(event);

@@ -109,6 +109,12 @@ impl Engine {
         })
     }
 
+    /// The cluster's id, and the store's as its member.
+    #[cfg(feature = "proto")]
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.meta.cluster_id, self.meta.member_id)
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let version = self.version.load_full();
         let sum = |of: fn(&crate::store::run::RunInfo) -> u64| version.runs.iter().map(|run| of(&run.info)).sum();

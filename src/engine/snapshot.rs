@@ -58,6 +58,11 @@ impl Engine {
 
     /// The key's live version at the visible revision: the shortest way through the read path.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<KeyValue>> {
+        self.get_visible(key).map(|(found, _)| found)
+    }
+
+    /// The same, and the revision that it is as of.
+    pub(crate) fn get_visible(&self, key: &[u8]) -> Result<(Option<KeyValue>, Revision)> {
         check_key(key)?;
         self.check_open()?;
         let mut stored = smallvec::SmallVec::<[u8; 128]>::with_capacity(key.len() + 1);
@@ -68,7 +73,8 @@ impl Engine {
             let version = self.version.load();
             if version.compacted <= revision {
                 let found = version.get(&stored, revision)?;
-                return Ok(found.filter(|entry| !entry.tombstone).map(|entry| entry.to_kv()));
+                let live = found.filter(|entry| !entry.tombstone).map(|entry| entry.to_kv());
+                return Ok((live, Revision::new(revision)));
             }
         }
     }

@@ -155,6 +155,29 @@ pub(super) fn time_since_boot() -> Option<Duration> {
     None
 }
 
+/// A timer of the clock that [`time_since_boot`] reads. To read it is to wait until it goes off.
+#[cfg(target_os = "linux")]
+pub(super) fn boot_timer() -> io::Result<File> {
+    // SAFETY: timerfd_create takes two integers.
+    let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, libc::TFD_CLOEXEC) })?;
+    // SAFETY: timerfd_create has just returned this descriptor, and nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Has a timer go off at this time of its clock, instead of any time that it was set to before. Zero stops it.
+#[cfg(target_os = "linux")]
+pub(super) fn set_boot_timer(timer: &File, at: Duration) -> io::Result<()> {
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // What is too far off to be told is never.
+    let at = i64::try_from(at.as_secs())
+        .map_or(never, |secs| libc::timespec { tv_sec: secs, tv_nsec: at.subsec_nanos().into() });
+    let times = libc::itimerspec { it_interval: never, it_value: at };
+    let fd = timer.as_raw_fd();
+    // SAFETY: `times` outlives the call, which is asked for no old value; the descriptor is open.
+    check(unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const times, std::ptr::null_mut()) })
+        .map(drop)
+}
+
 /// How many forks lie between this process and the one that first asked. A look at a number in memory: the shortest reads
 /// ask, and asking the system for the process id would cost them a third of their time.
 pub(crate) fn forks() -> u64 {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::channel::WatchReceiver;
@@ -15,6 +15,7 @@ use super::{Hub, WatchSpec, check_compacted};
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, Revision};
 use crate::sabotage::{Bug, is_planted};
+use crate::trace;
 
 /// How many bytes of events a batch has at most, unless set: 1 MiB.
 pub const BATCH_BYTES_DEFAULT: usize = 1 << 20;
@@ -117,7 +118,8 @@ impl fmt::Debug for WatchBuilder {
 ///
 /// It ends when dropped, by [`WatchCanceller::cancel`] (`Canceled`), when the store is closed (`Closed`), by an error
 /// of reading (`Io`, `Corrupt`) or by `Compacted`: the error is returned once, then the end (`None`). In a store opened
-/// read-only it ends without an error after what is retained.
+/// read-only it ends without an error after what is retained; in one that is poisoned with `Poisoned`, once it has
+/// returned all that was published, as nothing more can come.
 ///
 /// As an iterator it blocks for the next batch: `for batch in &mut watch { for event in batch?.events() { .. } }`.
 pub struct Watch {
@@ -193,6 +195,11 @@ impl Watch {
     /// The first revision that this watch delivers: the one asked for, or the next one when it was started.
     pub fn start_revision(&self) -> Revision {
         self.start.into()
+    }
+
+    /// From now on as if [`WatchBuilder::batch_bytes`] had been given `bytes`.
+    pub(crate) fn set_batch_bytes(&mut self, bytes: usize) {
+        self.spec.batch_bytes = bytes;
     }
 
     /// Whether the watch has ended: there is nothing more to come.
@@ -321,6 +328,11 @@ impl Watch {
     fn finish(&mut self, error: Option<Error>) -> Result<Option<WatchBatch>> {
         self.done = true;
         self.hub.remove(&self.slot);
+        if let Some(Error::Compacted { compacted }) = &error {
+            trace::watch_compacted(self.progress().get(), compacted.get());
+        }
+        // Whoever waits through a waker is to learn of the end, too.
+        self.slot.wake();
         error.map_or(Ok(None), Err)
     }
 }
@@ -373,6 +385,11 @@ impl WatchCanceller {
     pub fn cancel(&self) {
         self.hub.remove(&self.slot);
         self.slot.end(Error::Canceled);
+    }
+
+    /// Has `waker` woken once the watch has something to do; true if it has already. One waker per watch.
+    pub(crate) fn register(&self, waker: &Waker) -> bool {
+        self.slot.register(waker)
     }
 
     #[cfg(test)]

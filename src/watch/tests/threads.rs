@@ -1,6 +1,7 @@
 //! Waiting, waking and ending across threads. Threads meet by channels and by looking whether a watch is parked.
 
 use std::sync::atomic::AtomicBool;
+use std::task::{Context, Wake, Waker};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 
 use crossbeam_channel::{bounded, select};
@@ -52,6 +53,35 @@ fn next_timeout_waits_for_its_event() {
     until_parked(&canceller);
     store.put("k");
     assert_eq!(thread.join().unwrap().unwrap().unwrap().revision().get(), 2);
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_waker_outlives_waits_that_ended_with_nothing() {
+    let mut store = Store::new();
+    let mut watch = store.watch("k").start().unwrap();
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(watch.poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(watch.next_timeout(Duration::from_millis(1)).unwrap().is_none());
+    store.put("k");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(watch.canceller().register(&waker), "there is something to read");
+    assert!(watch.poll(&mut Context::from_waker(&waker)).is_ready());
+    assert!(!watch.canceller().register(&waker));
+    store.put("other");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "nothing happened that concerns it");
+    watch.canceller().cancel();
+    assert_eq!(woken.0.load(Ordering::SeqCst), 2);
 }
 
 #[test]
@@ -108,7 +138,7 @@ fn close_wakes_ends_and_refuses() {
 fn freeze_wakes_and_ends() {
     let store = Store::new();
     let thread = block(store.watch("k").start().unwrap());
-    store.hub.freeze();
+    store.hub.freeze(None);
     assert!(thread.join().unwrap().0.is_none());
 }
 

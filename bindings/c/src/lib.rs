@@ -1,0 +1,34 @@
+//! etclite for C, and for what calls C. What every C program must know stands in `header.txt`, once: it is the head of
+//! `include/etclite.h`, which the test `header_is_current` makes from it and from the comments at the public items here.
+//! So those are written for a C reader: no intra-doc links, no section on safety.
+//!
+//! | file | what |
+//! |---|---|
+//! | `guard.rs` | the door of every call: panics stay inside, errors are told in C's way |
+//! | `handle.rs` | the table of handles, and their tokens |
+//! | `argument.rs` | pointers and numbers from C, checked |
+//! | `error.rs`, `code.rs` | `etclite_error`, and the status codes written out |
+//! | `database.rs` | open, close, status |
+//! | `kv.rs`, `result.rs` | keys, and what is read of them |
+//! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
+//! | `buf.rs` | bytes that the library owns |
+//! | `coordination.rs` | sessions, locks, elections |
+//!
+//! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
+//! verb of its `Db`, and copies the answer out.
+
+mod argument;
+mod buf;
+pub mod code;
+mod coordination;
+mod database;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod flag;
+mod guard;
+mod handle;
+mod kv;
+mod poller;
+mod result;
+mod watch;

@@ -1,0 +1,52 @@
+//! What the bindings for other languages need of a store beyond its verbs. Hidden: Rust programs have no use for it.
+
+use std::task::Waker;
+
+use crate::db::Db;
+use crate::error::Result;
+use crate::op::RangeResponse;
+use crate::watch::{Watch, WatchCanceller};
+
+/// How many forks lie between this process and the one that first asked. A load, once that is done.
+pub fn forks() -> u64 {
+    crate::io::thread::forks()
+}
+
+/// The cluster and member ids of the store. Two loads.
+pub fn ids(db: &Db) -> (u64, u64) {
+    db.engine().ids()
+}
+
+/// Takes no more writes until the store is reopened: a call on it panicked, and nobody knows what it left half done.
+pub fn poison(db: &Db) {
+    db.engine().poison_by_panic();
+}
+
+/// Has `waker` woken, once, as soon as `next` of the watch may have something to return; true if that is so already. A
+/// watch knows one waker: the one that was given last, here or by [`Watch::poll`]. For who waits for a watch that another
+/// thread may be reading.
+pub fn wake_when_ready(watch: &WatchCanceller, waker: &Waker) -> bool {
+    watch.register(waker)
+}
+
+/// About how many bytes a watch's batches have at most from now on: see
+/// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes).
+pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) {
+    watch.set_batch_bytes(bytes);
+}
+
+/// Whether the store is open. A load.
+///
+/// # Errors
+/// [`Error::Closed`](crate::Error::Closed).
+pub fn check_open(db: &Db) -> Result<()> {
+    db.engine().check_open()
+}
+
+/// [`Db::leader`], with the revision at which that was so.
+///
+/// # Errors
+/// As [`Db::query`].
+pub fn leader(db: &Db, name: &[u8]) -> Result<RangeResponse> {
+    db.query(crate::coordination::leader_of(name))
+}

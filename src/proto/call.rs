@@ -1,0 +1,165 @@
+//! What each operation number runs: decode, one verb, encode.
+
+use std::time::Duration;
+
+use prost::Message;
+
+use super::etcdserverpb as pb;
+use super::identity::Identity;
+use super::reply::Reply;
+use super::request::{self, decode, positive, single_key};
+use super::response::{self, seconds_down, seconds_up};
+use super::{cursors, ours, txn, upkeep};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::kv::LeaseId;
+use crate::op::GrantOptions;
+
+pub(super) fn dispatch(db: &Db, operation: u32, request: &[u8]) -> Result<Reply> {
+    match operation {
+        super::RANGE => range(db, request),
+        super::PUT => put(db, request),
+        super::DELETE_RANGE => with(db, request, delete_range),
+        super::TXN => with(db, request, txn),
+        super::COMPACT => with(db, request, compact),
+        super::LEASE_GRANT => with(db, request, lease_grant),
+        super::LEASE_REVOKE => with(db, request, lease_revoke),
+        super::LEASE_KEEPALIVE => with(db, request, lease_keep_alive),
+        super::LEASE_TIME_TO_LIVE => with(db, request, lease_time_to_live),
+        super::LEASE_LEASES => with(db, request, lease_leases),
+        super::STATUS => with(db, request, upkeep::status),
+        super::HASH_KV => with(db, request, upkeep::hash_kv),
+        super::HASH => with(db, request, upkeep::hash),
+        super::ALARM => with(db, request, upkeep::alarm),
+        super::DEFRAGMENT => with(db, request, upkeep::defragment),
+        super::PUT_WITH => with(db, request, ours::put),
+        super::DELETE_RANGE_WITH => with(db, request, ours::delete_range),
+        super::TXN_WITH => with(db, request, ours::txn),
+        super::COMPACT_WITH => with(db, request, ours::compact),
+        super::LEASE_GRANT_MS => with(db, request, ours::lease_grant),
+        super::LEASE_REVOKE_WITH => with(db, request, ours::lease_revoke),
+        super::LEASE_KEEPALIVE_MS => with(db, request, ours::lease_keep_alive),
+        super::LEASE_TIME_TO_LIVE_MS => with(db, request, ours::lease_time_to_live),
+        super::LEASE_LIST_MS => with(db, request, ours::lease_list),
+        super::CURSOR_CREATE => with(db, request, cursors::create),
+        super::CURSOR_ADVANCE => with(db, request, ours::cursor_advance),
+        super::CURSOR_RESET => with(db, request, cursors::reset),
+        super::CURSOR_STATUS => with(db, request, cursors::status),
+        super::CURSOR_DROP => with(db, request, cursors::end),
+        super::CURSOR_LIST => with(db, request, cursors::list),
+        super::SYNC => with(db, request, upkeep::sync),
+        super::STATS => with(db, request, upkeep::stats),
+        super::MEMBER_ADD..=super::MEMBER_PROMOTE => Err(Error::Unsupported { what: "a change of members" }),
+        _ => Err(Error::Unsupported { what: "an operation of that number" }),
+    }
+}
+
+/// A call whose request and response are messages.
+fn with<Q: Message + Default, A: Message>(
+    db: &Db,
+    request: &[u8],
+    call: fn(&Db, Identity, Q) -> Result<A>,
+) -> Result<Reply> {
+    Ok(Reply::encode(&call(db, Identity::of(db), decode(request)?)?))
+}
+
+fn range(db: &Db, request: &[u8]) -> Result<Reply> {
+    if let Some(key) = single_key(request) {
+        let (kv, revision) = db.engine().get_visible(key)?;
+        return Ok(Reply::get(Identity::of(db), revision, kv));
+    }
+    let plan = request::range(decode(request)?)?;
+    let mut response = db.query(plan.range)?;
+    if let Some(late_sort) = plan.late_sort {
+        late_sort.finish(&mut response);
+    }
+    Ok(Reply::range(Identity::of(db), response))
+}
+
+fn put(db: &Db, request: &[u8]) -> Result<Reply> {
+    let put = request::put(decode(request)?)?;
+    let (response, _) = db.engine().submit_put(put, None)?;
+    Ok(Reply::put(Identity::of(db), response))
+}
+
+fn delete_range(db: &Db, identity: Identity, request: pb::DeleteRangeRequest) -> Result<pb::DeleteRangeResponse> {
+    let response = db.delete_with(request::delete(request)?)?;
+    Ok(response::delete(identity.header(response.revision), response))
+}
+
+fn txn(db: &Db, identity: Identity, request: pb::TxnRequest) -> Result<pb::TxnResponse> {
+    let response = txn::plan(db, request)?.run(db, |txn| db.execute(txn))?;
+    response::txn(identity.header(response.revision), response)
+}
+
+fn compact(db: &Db, identity: Identity, request: pb::CompactionRequest) -> Result<pb::CompactionResponse> {
+    let response = compact_to(db, request.revision, request.physical)?;
+    Ok(pb::CompactionResponse { header: Some(identity.header(response.revision)) })
+}
+
+/// A store that was never compacted lies above every negative revision too (CP-01).
+pub(super) fn compact_to(db: &Db, revision: i64, physical: bool) -> Result<crate::db::CompactResponse> {
+    if revision < 0 {
+        return Err(Error::Compacted { compacted: db.compact_revision() });
+    }
+    if physical { db.compact_physical(positive(revision)) } else { db.compact(positive(revision)) }
+}
+
+fn lease_grant(db: &Db, identity: Identity, request: pb::LeaseGrantRequest) -> Result<pb::LeaseGrantResponse> {
+    // Nobody who counts in seconds means a lease of a millisecond by none, or by fewer.
+    let ttl = Duration::from_secs(positive(request.ttl).max(1));
+    let (id, granted, revision) = db.engine().grant(GrantOptions::new(ttl).id(request.id))?;
+    Ok(pb::LeaseGrantResponse {
+        header: Some(identity.header(revision)),
+        id: id.get(),
+        ttl: seconds_up(granted),
+        error: String::new(),
+    })
+}
+
+fn lease_revoke(db: &Db, identity: Identity, request: pb::LeaseRevokeRequest) -> Result<pb::LeaseRevokeResponse> {
+    let revision = db.lease(request.id).revoke()?;
+    Ok(pb::LeaseRevokeResponse { header: Some(identity.header(revision)) })
+}
+
+/// A lease that is gone is told by a TTL of zero. The revision is read first, so that no lease is seen alive at a revision
+/// after its end (LE-04).
+fn lease_keep_alive(
+    db: &Db,
+    identity: Identity,
+    request: pb::LeaseKeepAliveRequest,
+) -> Result<pb::LeaseKeepAliveResponse> {
+    let revision = db.revision();
+    let ttl = match db.lease(request.id).keep_alive() {
+        Ok(ttl) => seconds_up(ttl),
+        Err(Error::LeaseNotFound) => 0,
+        Err(error) => return Err(error),
+    };
+    // What ended it is visible by now.
+    let revision = if ttl == 0 { db.revision() } else { revision };
+    Ok(pb::LeaseKeepAliveResponse { header: Some(identity.header(revision)), id: request.id, ttl })
+}
+
+fn lease_time_to_live(
+    db: &Db,
+    identity: Identity,
+    request: pb::LeaseTimeToLiveRequest,
+) -> Result<pb::LeaseTimeToLiveResponse> {
+    let found = db.engine().time_to_live(LeaseId::new(request.id), request.keys)?;
+    let (ttl, granted_ttl, keys) = match found {
+        Some((time, keys)) => (seconds_down(time.remaining), seconds_up(time.terms.ttl), keys),
+        None => (-1, 0, Vec::new()),
+    };
+    Ok(pb::LeaseTimeToLiveResponse {
+        header: Some(identity.header(db.revision())),
+        id: request.id,
+        ttl,
+        granted_ttl,
+        keys,
+    })
+}
+
+fn lease_leases(db: &Db, identity: Identity, _: pb::LeaseLeasesRequest) -> Result<pb::LeaseLeasesResponse> {
+    let leases = db.leases()?.into_iter().map(|lease| pb::LeaseStatus { id: lease.id.get() }).collect();
+    Ok(pb::LeaseLeasesResponse { header: Some(identity.header(db.revision())), leases })
+}

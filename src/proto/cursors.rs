@@ -1,0 +1,79 @@
+//! Cursors by message: made, asked for, put elsewhere, ended. Advancing one is a write, and is with those.
+
+use bytes::Bytes;
+
+use super::etclitepb as our;
+use super::identity::{Identity, wire_count, wire_revision};
+use super::request::{key_range, millis, positive};
+use super::response::wire_millis;
+use crate::db::{Cursor, CursorStatus, Db};
+use crate::error::Result;
+use crate::kv::{KeyRange, RangeEnd};
+
+pub(super) fn create(db: &Db, identity: Identity, request: our::CursorCreateRequest) -> Result<our::CursorResponse> {
+    let mut builder = db.cursor(&request.name, key_range(request.key, request.range_end));
+    if let Some(position) = request.position {
+        builder = builder.at(positive(position));
+    }
+    if request.no_put {
+        builder = builder.no_put();
+    }
+    if request.no_delete {
+        builder = builder.no_delete();
+    }
+    let builder = builder.max_lag(positive(request.max_lag)).max_age(millis(request.max_age_ms));
+    answer(db, identity, &builder.create()?)
+}
+
+pub(super) fn status(db: &Db, identity: Identity, request: our::CursorStatusRequest) -> Result<our::CursorResponse> {
+    answer(db, identity, &db.open_cursor(&request.name)?)
+}
+
+fn answer(db: &Db, identity: Identity, cursor: &Cursor) -> Result<our::CursorResponse> {
+    let cursor = Some(message(cursor.status()?));
+    Ok(our::CursorResponse { header: Some(identity.header(db.revision())), cursor })
+}
+
+pub(super) fn reset(
+    db: &Db,
+    identity: Identity,
+    request: our::CursorResetRequest,
+) -> Result<our::CursorPositionResponse> {
+    let position = wire_revision(db.open_cursor(&request.name)?.reset(positive(request.to))?);
+    Ok(our::CursorPositionResponse { header: Some(identity.header(db.revision())), position })
+}
+
+pub(super) fn end(db: &Db, identity: Identity, request: our::CursorDropRequest) -> Result<our::CursorPositionResponse> {
+    let position = wire_revision(db.open_cursor(&request.name)?.drop_cursor()?);
+    Ok(our::CursorPositionResponse { header: Some(identity.header(db.revision())), position })
+}
+
+pub(super) fn list(db: &Db, identity: Identity, _: our::CursorListRequest) -> Result<our::CursorListResponse> {
+    let cursors = db.cursors()?.into_iter().map(message).collect();
+    Ok(our::CursorListResponse { header: Some(identity.header(db.revision())), cursors })
+}
+
+fn message(status: CursorStatus) -> our::CursorStatus {
+    let (key, range_end) = spelled(status.range);
+    our::CursorStatus {
+        name: status.name,
+        key,
+        range_end,
+        position: wire_revision(status.position),
+        no_put: status.no_put,
+        no_delete: status.no_delete,
+        max_lag: wire_count(status.max_lag),
+        max_age_ms: wire_millis(status.max_age),
+        lapsed: status.lapsed,
+    }
+}
+
+/// A range as `key` and `range_end` spell it.
+fn spelled(range: KeyRange) -> (Bytes, Bytes) {
+    let end = match range.end {
+        RangeEnd::Key => Bytes::new(),
+        RangeEnd::Before(end) => end,
+        RangeEnd::Unbounded => Bytes::from_static(b"\0"),
+    };
+    (range.start, end)
+}
