@@ -37,15 +37,3 @@ func sent(err error) error {
 func textOf(err error) string {
 	return rpctypes.ErrorDesc(err)
 }
-
-// compactRevision is where history begins, if that is why a watch or a read cannot go on.
-func compactRevision(err error) (int64, bool) {
-	if !errors.Is(err, rpctypes.ErrCompacted) {
-		return 0, false
-	}
-	var compacted interface{ CompactRevision() int64 }
-	if errors.As(err, &compacted) {
-		return compacted.CompactRevision(), true
-	}
-	return 0, true
-}

@@ -65,11 +65,11 @@ type clusterClient struct {
 func (c clusterClient) MemberList(
 	context.Context, *pb.MemberListRequest, ...grpc.CallOption,
 ) (*pb.MemberListResponse, error) {
-	_, member := c.store.IDs()
+	_, member, _ := c.store.IDs()
 	return &pb.MemberListResponse{Header: c.header(), Members: []*pb.Member{{ID: member, Name: "etclite"}}}, nil
 }
 
 func (t *transport) header() *pb.ResponseHeader {
-	cluster, member := t.store.IDs()
-	return &pb.ResponseHeader{ClusterId: cluster, MemberId: member, Revision: t.store.Revision(), RaftTerm: 1}
+	cluster, member, term := t.store.IDs()
+	return &pb.ResponseHeader{ClusterId: cluster, MemberId: member, Revision: t.store.Revision(), RaftTerm: term}
 }

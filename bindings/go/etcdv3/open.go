@@ -10,23 +10,47 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	etclite "github.com/etclite/etclite/bindings/go"
+	"github.com/etclite/etclite/bindings/go/internal/raw"
 )
 
 // transport is what the services have in common.
 type transport struct {
-	store store
+	store raw.Store
 }
 
 // caller makes one call of the library.
 type caller = func(ctx context.Context, op uint32, request []byte) ([]byte, error)
 
-// client puts etcd's client on top of a store.
-func client(opened store) (*clientv3.Client, error) {
-	refusing, err := refusingConnection()
+// Open opens the store in the directory path, which is made if it is not there, as etclite.Open does; the options are the
+// same. The client must be closed, and closing it closes the store.
+func Open(path string, options ...etclite.Option) (*clientv3.Client, error) {
+	opened, err := etclite.Open(path, options...)
 	if err != nil {
 		return nil, err
 	}
-	t := &transport{store: opened}
+	return Over(opened)
+}
+
+// OpenMemory makes a new store in memory, of which nothing is left once its client is closed.
+func OpenMemory(options ...etclite.Option) (*clientv3.Client, error) {
+	opened, err := etclite.OpenMemory(options...)
+	if err != nil {
+		return nil, err
+	}
+	return Over(opened)
+}
+
+// Over is etcd's client over a store that is open already, which etcd's and our own types can then use side by side. Closing
+// either closes the store for both, and so does a failure.
+func Over(opened *etclite.Client) (*clientv3.Client, error) {
+	refusing, err := refusingConnection()
+	if err != nil {
+		_ = opened.Close()
+		return nil, err
+	}
+	t := &transport{store: raw.Of(opened)}
 	c := clientv3.NewCtxClient(context.Background())
 	c.KV = clientv3.NewKVFromKVClient(kvClient{pb.NewKVClient(refusing), t}, c)
 	c.Lease = clientv3.NewLeaseFromLeaseClient(leaseClient{pb.NewLeaseClient(refusing), t}, c, time.Second)

@@ -2,13 +2,17 @@ package etcdv3
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/etclite/etclite/bindings/go/internal/raw"
 	"github.com/etclite/etclite/bindings/go/internal/wire"
+	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
 // watchClient is etcd's Watch service.
@@ -43,6 +47,8 @@ type watchStream struct {
 	answers []answer
 	watches map[int64]*served
 	nextID  int64
+	// failure is why the stream ended, if not for its context.
+	failure error
 }
 
 // answer is a response to a request of the stream; told, if not nil, is closed once it was received.
@@ -81,9 +87,19 @@ func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 		case response := <-s.replies:
 			return response, nil
 		case <-s.ctx.Done():
-			return nil, s.ctx.Err()
+			return nil, s.over()
 		}
 	}
+}
+
+// over is why a stream has ended.
+func (s *watchStream) over() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil {
+		return s.failure
+	}
+	return s.ctx.Err()
 }
 
 // CloseSend ends the stream and its watches.
@@ -133,8 +149,8 @@ func (s *watchStream) create(in *pb.WatchCreateRequest) {
 		return
 	}
 	revision := s.store.Revision()
-	watch, err := s.store.Watch(request.Append(nil))
-	if compacted, ok := compactRevision(err); ok {
+	watch, compacted, err := s.store.Watch(request.Append(nil))
+	if compacted != 0 {
 		// As etcd: such a watch is created, and then cancelled.
 		s.answer(&pb.WatchResponse{Header: s.header(revision), WatchId: id, Created: true}, nil)
 		s.answer(s.ended(id, err, compacted), nil)
@@ -162,6 +178,16 @@ func (s *watchStream) refuse(id int64, reason string) {
 	s.answer(&pb.WatchResponse{
 		Header: s.header(s.store.Revision()), WatchId: id, Created: true, Canceled: true, CancelReason: reason,
 	}, nil)
+}
+
+// fail ends the stream and all its watches with an error.
+func (s *watchStream) fail(err error) {
+	s.mu.Lock()
+	if s.failure == nil {
+		s.failure = err
+	}
+	s.mu.Unlock()
+	s.cancel()
 }
 
 // takeID is the id of a new watch: the one asked for, if it is free, or the next.
@@ -218,14 +244,14 @@ func (s *watchStream) ended(id int64, err error, compacted int64) *pb.WatchRespo
 }
 
 func (s *watchStream) header(revision int64) *pb.ResponseHeader {
-	cluster, member := s.store.IDs()
-	return &pb.ResponseHeader{ClusterId: cluster, MemberId: member, Revision: revision, RaftTerm: 1}
+	cluster, member, term := s.store.IDs()
+	return &pb.ResponseHeader{ClusterId: cluster, MemberId: member, Revision: revision, RaftTerm: term}
 }
 
 // served is a watch on a stream.
 type served struct {
 	stream *watchStream
-	watch  watch
+	watch  raw.Watch
 	id     int64
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -253,10 +279,16 @@ func (s *served) run(told <-chan struct{}) {
 		return
 	}
 	for s.ctx.Err() == nil {
-		response, err := s.take()
+		response, compacted, err := s.take()
 		switch {
+		case err == io.EOF:
+			// All that a store which is open for reading holds was told, and nothing will ever come.
+			<-s.ctx.Done()
+			return
+		case errors.Is(err, rpctypes.ErrClosed):
+			s.stream.fail(sent(err))
+			return
 		case err != nil:
-			compacted, _ := compactRevision(err)
 			s.deliver(s.stream.ended(s.id, err, compacted))
 			return
 		case response != nil:
@@ -268,22 +300,22 @@ func (s *served) run(told <-chan struct{}) {
 }
 
 // take is the next response, nil if there is none now.
-func (s *served) take() (*pb.WatchResponse, error) {
+func (s *served) take() (response *pb.WatchResponse, compacted int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = 0
-	bytes, err := s.watch.Next()
+	bytes, compacted, err := s.watch.Next()
 	if err != nil || bytes == nil {
-		return nil, err
+		return nil, compacted, err
 	}
 	var reply wire.WatchResponse
 	if err := reply.Decode(bytes); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(reply.Events) > 0 {
 		s.held = reply.Events[0].Kv.ModRevision
 	}
-	return &pb.WatchResponse{Header: header(reply.Header), WatchId: s.id, Events: events(reply.Events)}, nil
+	return &pb.WatchResponse{Header: header(reply.Header), WatchId: s.id, Events: events(reply.Events)}, 0, nil
 }
 
 // await returns once there may be something to take, or after having told progress.
