@@ -10,13 +10,15 @@
 //! | `database.rs` | open, close, status |
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
-//! | `buf.rs` | bytes that the library owns |
+//! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
+//! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
 
 mod argument;
 mod buf;
+mod call;
 pub mod code;
 mod database;
 mod error;
@@ -27,5 +29,7 @@ mod guard;
 mod handle;
 mod kv;
 mod poller;
+mod reply;
 mod result;
 mod watch;
+mod watch_raw;
