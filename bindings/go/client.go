@@ -92,15 +92,13 @@ func open(ctx context.Context, path, endpoint string, options []Option) (*Client
 
 // introduce asks who the store is, for headers that are made here.
 func (c *Client) introduce() error {
-	reply, err := c.db.Call(wire.OpLeaseLeases, nil)
+	// Of the lease that does not exist: the cheapest question with a header in the answer.
+	reply, err := c.db.Call(wire.OpLeaseTimeToLive, nil)
+	lease, err := decoded[wire.LeaseTimeToLiveResponse](reply, err)
 	if err != nil {
 		return err
 	}
-	leases := wire.LeaseLeasesResponse{}
-	if err := leases.Decode(reply); err != nil {
-		return fmt.Errorf("etclite: reply of the library: %w", err)
-	}
-	header := leases.Header
+	header := lease.Header
 	c.clusterID, c.memberID, c.raftTerm = header.GetClusterId(), header.GetMemberId(), header.GetRaftTerm()
 	return nil
 }
@@ -188,8 +186,11 @@ func (c *Client) read(ctx context.Context, op uint32, req []byte) ([]byte, error
 	return reply, c.told(err)
 }
 
-// write goes through the combiner.
+// write goes through the combiner, but for a compaction: that may be long, and nobody need wait for it.
 func (c *Client) write(ctx context.Context, op uint32, req []byte) ([]byte, error) {
+	if op == wire.OpCompact {
+		return c.read(ctx, op, req)
+	}
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -339,4 +341,51 @@ func TestStoresInMemoryAreOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, get(t, reopened(t, path), "k"), []string{"k=v"})
+}
+
+func TestAClientThatIsDroppedIsWarnedOf(t *testing.T) {
+	said := make(chan string, 1)
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	slog.SetDefault(slog.New(slog.NewTextHandler(lines(said), nil)))
+	func() {
+		c, err := OpenMemory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, c, "k", "v")
+	}()
+	eventually(t, "a warning", func() bool { runtime.GC(); return len(said) > 0 })
+	if text := <-said; !strings.Contains(text, "without Close") || !strings.Contains(text, "memory:") {
+		t.Errorf("%s", text)
+	}
+
+	closed, err := OpenMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	collected := make(chan struct{})
+	runtime.AddCleanup(closed, func(done chan struct{}) { close(done) }, collected)
+	closeClient(t, closed)
+	closed = nil
+	eventually(t, "the closed client is collected", func() bool {
+		runtime.GC()
+		select {
+		case <-collected:
+			return true
+		default:
+			return false
+		}
+	})
+	if len(said) > 0 {
+		t.Errorf("%s", <-said)
+	}
+}
+
+// lines is a writer to a channel.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }

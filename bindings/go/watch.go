@@ -3,7 +3,6 @@ package etclite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -169,9 +168,8 @@ func (w *watch) run(created *WatchResponse, compacted int64, err error) {
 			}
 			continue
 		}
-		response := wire.WatchResponse{}
-		if err = response.Decode(reply); err != nil {
-			err = fmt.Errorf("etclite: reply of the library: %w", err)
+		var response *wire.WatchResponse
+		if response, err = decoded[wire.WatchResponse](reply, nil); err != nil {
 			break
 		}
 		if !w.send(WatchResponse{Header: response.Header, Events: response.Events}) {

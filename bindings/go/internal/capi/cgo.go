@@ -63,15 +63,10 @@ const batchOutSize = 64 << 10
 
 var batchOuts = sync.Pool{New: func() any { return new([batchOutSize]byte) }}
 
-func first[T []byte | string](b T) *C.uint8_t {
-	switch b := any(b).(type) {
-	case []byte:
-		return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(b)))
-	case string:
-		return (*C.uint8_t)(unsafe.Pointer(unsafe.StringData(b)))
-	}
-	return nil
-}
+// first is where bytes begin: nil, or an address that is not to be read, if there are none.
+func first(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(b))) }
+
+func firstOf(s string) *C.uint8_t { return (*C.uint8_t)(unsafe.Pointer(unsafe.StringData(s))) }
 
 // failure is the error of an answer, nil if it is none.
 func (f *frame) failure(status C.int32_t) error {
@@ -142,7 +137,7 @@ func Open(path string, options OpenOptions) (DB, error) {
 	f := frames.Get().(*frame)
 	defer frames.Put(f)
 	c := options.c()
-	status := C.bridge_open(first(path), C.size_t(len(path)), &c, &f.answer)
+	status := C.bridge_open(firstOf(path), C.size_t(len(path)), &c, &f.answer)
 	return DB(f.answer.handle), f.failure(status)
 }
 
@@ -188,7 +183,7 @@ func (db DB) Stats(format uint32) ([]byte, error) {
 func (db DB) Backup(path string) error {
 	f := frames.Get().(*frame)
 	defer frames.Put(f)
-	return f.failure(C.bridge_backup(C.uintptr_t(db), first(path), C.size_t(len(path)), &f.answer))
+	return f.failure(C.bridge_backup(C.uintptr_t(db), firstOf(path), C.size_t(len(path)), &f.answer))
 }
 
 // Call does one request, of the kind that op says, and answers with the reply in fresh memory.
