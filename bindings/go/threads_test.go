@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/etclite/etclite/bindings/go/internal/slowsync"
@@ -44,57 +43,21 @@ func awaitHeld(t testing.TB) {
 	eventually(t, "a commit is held", func() bool { return slowsync.Held() > 0 })
 }
 
-// milvus-io/milvus#19147: blocked calls into C piled up operating system threads.
-//
-// Get, put and a wait for a lock, as package concurrency does it: a put under a lease and a watch. The locks' own test is there.
-func TestB076TenThousandGoroutinesNeedFewThreads(t *testing.T) {
-	c := disk(t)
-	put(t, c, "k", "v")
-	receive(t, c.Watch(background, "k", WithRev(1)))
-	before := threads(t)
-	release := held(t)
-
-	const each = 3333
-	var running sync.WaitGroup
-	var reading, watching atomic.Int64
-	for i := range each {
-		running.Add(3)
-		go func() {
-			defer running.Done()
-			if _, err := c.Get(background, "k"); err != nil {
-				t.Error(err)
-			}
-			reading.Add(1)
-		}()
-		go func() {
-			defer running.Done()
-			if _, err := c.Put(background, fmt.Sprint("p", i), "v"); err != nil {
-				t.Error(err)
-			}
-		}()
-		go func() {
-			defer running.Done()
-			watch := c.Watch(background, fmt.Sprint("p", i))
-			watching.Add(1)
-			receive(t, watch)
-		}()
-	}
-	awaitHeld(t)
-	eventually(t, "all reads are done, all watches and writes wait", func() bool {
-		c.writes.mu.Lock()
-		queued := len(c.writes.queue)
-		c.writes.mu.Unlock()
-		return reading.Load() == each && watching.Load() == each && queued >= each-batchCountMax
-	})
-	if more := threads(t) - before; more > 16 {
-		t.Errorf("%d more threads", more)
-	}
-	release()
-	running.Wait()
-	if more := threads(t) - before; more > 16 {
-		t.Errorf("%d more threads afterwards", more)
-	}
+// Queued is how many writes wait for others to be done.
+func (c *Client) Queued() int {
+	c.writes.mu.Lock()
+	defer c.writes.mu.Unlock()
+	return len(c.writes.queue)
 }
+
+// Of use to tests in package etclite_test, which may import concurrency.
+var (
+	Threads    = threads
+	Held       = held
+	AwaitHeld  = awaitHeld
+	Eventually = eventually
+	Disk       = func(t testing.TB) *Client { return disk(t) }
+)
 
 func TestAThousandIdleWatchesNeedNoThreads(t *testing.T) {
 	c := disk(t)
