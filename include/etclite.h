@@ -172,7 +172,7 @@
 #define ETCLITE_TIMEOUT 2
 
 /**
- * The scan has come to its end. Not an error.
+ * The scan has come to its end, or the watch of a store that was opened read-only. Not an error.
  */
 #define ETCLITE_END 3
 
@@ -514,6 +514,36 @@
 #define ETCLITE_ORDER_DESCEND 2
 
 /**
+ * Each event comes with the key as it was before.
+ */
+#define ETCLITE_WATCH_PREV_KV 4
+
+/**
+ * Puts are left out.
+ */
+#define ETCLITE_WATCH_NO_PUT 8
+
+/**
+ * Deletes are left out.
+ */
+#define ETCLITE_WATCH_NO_DELETE 16
+
+/**
+ * The key was put.
+ */
+#define ETCLITE_EVENT_PUT 0
+
+/**
+ * The key was deleted: by a delete, a txn, or the end of its lease.
+ */
+#define ETCLITE_EVENT_DELETE 1
+
+/**
+ * The put created the key.
+ */
+#define ETCLITE_EVENT_CREATED 1
+
+/**
  * An open store.
  */
 typedef struct etclite_db etclite_db;
@@ -527,6 +557,11 @@ typedef struct etclite_db etclite_db;
 typedef struct etclite_election etclite_election;
 
 /**
+ * Events that a watch returned together. They never change, and any number of threads may read them.
+ */
+typedef struct etclite_events etclite_events;
+
+/**
  * A lock by name, for one session. Whoever came first has it, then the next. The key of a session is the name, `/` and
  * its lease in hexadecimal, as etcd's clients have it, who can take part: so the keys below `name/` belong to the lock.
  *
@@ -534,6 +569,11 @@ typedef struct etclite_election etclite_election;
  * both.
  */
 typedef struct etclite_mutex etclite_mutex;
+
+/**
+ * Waits for many watches at once.
+ */
+typedef struct etclite_poller etclite_poller;
 
 /**
  * Keys that were read, with where they were read. It never changes, and any number of threads may read it.
@@ -545,6 +585,29 @@ typedef struct etclite_result etclite_result;
  * not threads: threads that must exclude each other open a session each.
  */
 typedef struct etclite_session etclite_session;
+
+/**
+ * A watch: a place in the history of a store, from which events are read.
+ */
+typedef struct etclite_watch etclite_watch;
+
+/**
+ * Bytes that belong to the library, until `etclite_buf_free`. All zero if there are none.
+ */
+typedef struct etclite_buf {
+    /**
+     * The bytes; any thread may read them. Null if `token` is 0.
+     */
+    const uint8_t *data;
+    /**
+     * How many there are.
+     */
+    size_t len;
+    /**
+     * What `etclite_buf_free` knows them by; 0 if there is nothing to free.
+     */
+    uint64_t token;
+} etclite_buf;
 
 /**
  * What went wrong. It belongs to the caller: nothing in it need be freed. It is written only when a function returns a
@@ -820,9 +883,66 @@ typedef struct etclite_kv {
     int64_t lease;
 } etclite_kv;
 
+/**
+ * How to watch. Zero is the default of each field.
+ */
+typedef struct etclite_watch_options {
+    /**
+     * `sizeof(etclite_watch_options)`.
+     */
+    size_t struct_size;
+    /**
+     * The first revision to deliver; 0 is the next one. One in the future is waited for.
+     */
+    int64_t start_revision;
+    /**
+     * `ETCLITE_RANGE_PREFIX` or `ETCLITE_RANGE_FROM_KEY`, and `ETCLITE_WATCH_..`, added up.
+     */
+    uint32_t flags;
+    /**
+     * Must be 0.
+     */
+    uint32_t reserved;
+    /**
+     * About how many bytes of events are returned together, at most; 0 is 1 MiB. A revision is never split, however
+     * large it is.
+     */
+    size_t batch_bytes_max;
+} etclite_watch_options;
+
+/**
+ * One change of one key. A view: its pointers are valid until the events are freed.
+ */
+typedef struct etclite_event {
+    /**
+     * `ETCLITE_EVENT_PUT` or `ETCLITE_EVENT_DELETE`.
+     */
+    uint32_t type;
+    /**
+     * `ETCLITE_EVENT_CREATED`, or 0.
+     */
+    uint32_t flags;
+    /**
+     * The key after the change. In a delete only the key and its `mod_revision` are set.
+     */
+    struct etclite_kv kv;
+    /**
+     * The key before the change, if that was asked for: null for a creation, and if the revision before the change is
+     * compacted.
+     */
+    const struct etclite_kv *prev;
+} etclite_event;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * Frees what a buffer holds, and empties it. Null, and a buffer that is empty, are allowed and do nothing; a copy of a
+ * buffer that was freed is `MISUSE`.
+ */
+ETCLITE_API
+int32_t etclite_buf_free(struct etclite_buf *buf);
 
 /**
  * An election by this name. Nothing is done yet. The handle must be freed by `etclite_election_free`; it holds the
@@ -1217,6 +1337,86 @@ int32_t etclite_prefix_end(const uint8_t *prefix,
                            struct etclite_error *err);
 
 /**
+ * Makes a poller, which belongs to a store and waits for its watches. Those of another store may be added, too. It must
+ * be freed by `etclite_poller_free`.
+ *
+ * Errors: `IO` if there is no descriptor left; `CLOSED`; `FULL`.
+ */
+ETCLITE_API
+int32_t etclite_poller_new(const struct etclite_db *db,
+                           struct etclite_poller **poller,
+                           struct etclite_error *err);
+
+/**
+ * The poller's descriptor, which can be read from exactly while `etclite_poller_wait` has something to return: one for
+ * `poll`, `epoll`, `kqueue` or an event loop. It stays the poller's, and is closed with it: wait for it, or for a `dup`
+ * of it, but do not close it. Whoever reads from it must call `etclite_poller_wait` afterwards until that returns
+ * `ETCLITE_TIMEOUT`.
+ */
+ETCLITE_API
+int32_t etclite_poller_fd(const struct etclite_poller *poller,
+                          int32_t *fd,
+                          struct etclite_error *err);
+
+/**
+ * Adds a watch, under a number that is the caller's to choose: a pointer, an index, a descriptor. The watch is reported
+ * as soon as `etclite_watch_next` has something to return, be it an error, and right away if that is so now. It is
+ * reported once, and again only after `etclite_watch_next` or `etclite_watch_next_raw` has returned `ETCLITE_TIMEOUT`:
+ * so call that until it does.
+ *
+ * A watch is in one poller at most. Cancelling a watch, or closing its store, makes it ready; freeing it takes it out.
+ *
+ * Errors: `INVALID_ARGUMENT` if the watch is in a poller already.
+ */
+ETCLITE_API
+int32_t etclite_poller_add(const struct etclite_poller *poller,
+                           const struct etclite_watch *watch,
+                           uint64_t cookie,
+                           struct etclite_error *err);
+
+/**
+ * Takes a watch out of the poller: it is not reported any more. Freeing the watch does it, too. Returns
+ * `ETCLITE_NOT_FOUND` if it is not in there.
+ */
+ETCLITE_API
+int32_t etclite_poller_remove(const struct etclite_poller *poller,
+                              const struct etclite_watch *watch,
+                              struct etclite_error *err);
+
+/**
+ * Waits until a watch is ready, at most `timeout_ms` (-1: for ever; 0: not at all), and writes the numbers of those that
+ * are to `cookies`, up to `cap` of them, in the order in which they became ready. `*count` is how many. Those that found
+ * no room are told by the next call.
+ *
+ * Returns `ETCLITE_TIMEOUT` with `*count` 0 if there was nothing, and `ETCLITE_OK` with `*count` 0 if
+ * `etclite_poller_wake` was called and there was nothing else.
+ *
+ * Errors: `CLOSED` once the store is closed and all watches that this made ready were told; `CANCELED` if the poller is
+ * freed meanwhile.
+ */
+ETCLITE_API
+int32_t etclite_poller_wait(struct etclite_poller *poller,
+                            int64_t timeout_ms,
+                            uint64_t *cookies,
+                            size_t cap,
+                            size_t *count,
+                            struct etclite_error *err);
+
+/**
+ * Ends the wait that is in progress, or else the next one: it returns `ETCLITE_OK`. From any thread, at any time.
+ */
+ETCLITE_API
+int32_t etclite_poller_wake(const struct etclite_poller *poller,
+                            struct etclite_error *err);
+
+/**
+ * Frees a poller and closes its descriptor. Its watches go on, and may be added to another. A wait in progress in
+ * another thread ends with `CANCELED`. Null is allowed and does nothing.
+ */
+ETCLITE_API
+int32_t etclite_poller_free(struct etclite_poller *poller);
+
+/**
  * Where the result comes from, and at which revision: that of the store when it was read, or the one that a write made.
  */
 ETCLITE_API
@@ -1264,6 +1464,92 @@ int32_t etclite_result_more(const struct etclite_result *result,
  * Frees a result and all its views. Null is allowed and does nothing.
  */
 ETCLITE_API int32_t etclite_result_free(struct etclite_result *result);
+
+/**
+ * Begins a watch of a key, or of the keys of a range, as `etclite_range` names them. It is registered when the call
+ * returns: every put that is made afterwards is seen. `options` may be null. The watch must be freed by
+ * `etclite_watch_free`.
+ *
+ * A watch holds no events, so it may be read slowly, or not at all, at no cost; only a compaction that passes the next
+ * event unread ends it.
+ *
+ * Errors: `COMPACTED` if the start is below the compact revision (`detail`); `INVALID_ARGUMENT` for an empty range;
+ * `FULL`; `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_watch_open(const struct etclite_db *db,
+                           const uint8_t *key,
+                           size_t key_len,
+                           const uint8_t *end,
+                           size_t end_len,
+                           const struct etclite_watch_options *options,
+                           struct etclite_watch **watch,
+                           struct etclite_error *err);
+
+/**
+ * The watch's next events, in the order of their revisions; those of one revision always come together. Waits for them,
+ * at most `timeout_ms` (-1: for ever; 0: not at all), and returns `ETCLITE_TIMEOUT` if there were none. The events must
+ * be freed by `etclite_events_free`.
+ *
+ * Returns `ETCLITE_END`, each time, once a store that was opened read-only has nothing more to tell.
+ *
+ * Errors, each of which ends the watch and is returned each time from then on: `COMPACTED` if the next event is gone
+ * (`detail`: the compact revision); `WATCH_CANCELED`; `CLOSED`; `IO`, `CORRUPT`. To go on, open another watch from
+ * `etclite_watch_progress` + 1.
+ */
+ETCLITE_API
+int32_t etclite_watch_next(struct etclite_watch *watch,
+                           int64_t timeout_ms,
+                           struct etclite_events **events,
+                           struct etclite_error *err);
+
+/**
+ * The revision up to which everything that matches was returned by the watch: another one from this + 1 continues here.
+ * Answers at once, and also on a watch that has ended. While another thread is inside `etclite_watch_next` it is what was
+ * so when that began.
+ */
+ETCLITE_API
+int32_t etclite_watch_progress(const struct etclite_watch *watch,
+                               int64_t *revision,
+                               struct etclite_error *err);
+
+/**
+ * Ends a watch: `etclite_watch_next`, also one that is waiting in another thread, returns `WATCH_CANCELED` from now on,
+ * and a poller reports the watch. It must still be freed. May be called by any thread at any time, and again.
+ */
+ETCLITE_API
+int32_t etclite_watch_cancel(const struct etclite_watch *watch,
+                             struct etclite_error *err);
+
+/**
+ * Frees a watch, and takes it out of its poller. Events that it returned go on. A call that waits for it in another
+ * thread returns `WATCH_CANCELED`. Null is allowed and does nothing.
+ */
+ETCLITE_API
+int32_t etclite_watch_free(struct etclite_watch *watch);
+
+/**
+ * The events, in the order of their revisions, and within a revision in the order of its changes: `*count` of them, at
+ * least one, from `*events` on. Views: valid until the events are freed.
+ */
+ETCLITE_API
+int32_t etclite_events_get(const struct etclite_events *events,
+                           const struct etclite_event **views,
+                           size_t *count,
+                           struct etclite_error *err);
+
+/**
+ * Where the events come from. The revision is that of the last event: a watch from the next one continues there.
+ */
+ETCLITE_API
+int32_t etclite_events_header(const struct etclite_events *events,
+                              struct etclite_header *header,
+                              struct etclite_error *err);
+
+/**
+ * Frees events and all their views. Null is allowed and does nothing.
+ */
+ETCLITE_API int32_t etclite_events_free(struct etclite_events *events);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -61,6 +61,29 @@ pub(super) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Runs `start` while the caller's thread takes no signals, so that a thread which it starts takes none, ever. Signals
+/// that a thread's own fault raises are left alone: were they blocked, the kernel would end the process without asking the
+/// host's handler.
+pub(super) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    const FAULTS: [libc::c_int; 7] =
+        [libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP, libc::SIGXFSZ];
+    // SAFETY: a set of signals is integers, and is filled before it is read.
+    let mut blocked: libc::sigset_t = unsafe { std::mem::zeroed() };
+    let mut before = blocked;
+    // SAFETY: the set outlives the call.
+    unsafe { libc::sigfillset(&raw mut blocked) };
+    for fault in FAULTS {
+        // SAFETY: the set was filled, and outlives the call.
+        unsafe { libc::sigdelset(&raw mut blocked, fault) };
+    }
+    // SAFETY: both sets outlive the call, which cannot fail with this first argument.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, &raw mut before) };
+    let started = start();
+    // SAFETY: `before` was filled by the call above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    started
+}
+
 /// Sends a signal to a process that this one has started and not yet waited for.
 #[cfg(feature = "cli")]
 pub(crate) fn send_signal(child: u32, signal: libc::c_int) -> io::Result<()> {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 static char scratch[PARAMETERS_MAX][SCRATCH];
-static long cases;
+static long cases, failures;
 
 /* What is expected of a call. */
 enum expected { MISUSE, INVALID, UNSUPPORTED, CLOSED, NOT_MISUSE, NOT_PANIC, FINE };
@@ -58,7 +58,7 @@ static int meets(enum expected expected, int32_t status) {
 static void complain(const struct function *function, int index, const char *what, int32_t status, const char *of) {
     fprintf(stderr, "%s, `%s` %s: %ld, %s (%.239s)\n", function->name, index < 0 ? "" : function->parameters[index].name,
             what, (long)status, of, err.message);
-    abort();
+    failures++;
 }
 
 static int all_are(const char *bytes, size_t from, size_t to, int value) {
@@ -222,9 +222,15 @@ static void set_size_and_tail(const struct function *function, int index, const 
     scratch[index][other - 1] = 1;
 }
 
-/* The kinds that a closed store does not reach. */
-static int outlives_its_store(int kind) {
-    (void)kind;
+/* What a closed store does not reach: handles that are of no store, and calls that ask nothing of it. */
+static int outlives_its_store(const struct function *function, int kind) {
+    static const char *const local[] = {"etclite_poller_fd",   "etclite_poller_add",   "etclite_poller_remove",
+                                        "etclite_poller_wake", "etclite_watch_cancel", "etclite_watch_progress"};
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
+        if (strcmp(function->name, local[i]) == 0) {
+            return 1;
+        }
+    }
 #ifdef HAS_TXN
     if (kind == KIND_TXN || kind == KIND_TXN_RESULT) {
         return 1;
@@ -264,7 +270,7 @@ static void try_handle(const struct function *function, int index, const char *d
         struct fault fault = {"with a bit changed", MISUSE, set_flipped, UINT64_C(1) << bits[i]};
         try_both(function, index, &fault, directory);
     }
-    enum expected when_closed = kind == KIND_DB ? MISUSE : is_free(function) || outlives_its_store(kind) ? FINE : CLOSED;
+    enum expected when_closed = kind == KIND_DB ? MISUSE : is_free(function) || outlives_its_store(function, kind) ? FINE : CLOSED;
     struct fault closed = {"of a closed store", when_closed, set_closed, 0};
     if (index == 0) {
         try_both(function, index, &closed, directory);
@@ -279,7 +285,8 @@ static void try_bytes(const struct function *function, int index, const char *di
         {"null of length 5", MISUSE, set_null_of, 5},
         {"longer than PTRDIFF_MAX", INVALID, set_length, (uint64_t)PTRDIFF_MAX + 1},
         {"of length SIZE_MAX", INVALID, set_length, SIZE_MAX},
-        {"null of length SIZE_MAX", INVALID, set_null_of, SIZE_MAX},
+        {"null of length SIZE_MAX", function->parameters[index].what == IS_BYTES ? INVALID : NOT_PANIC, set_null_of,
+         SIZE_MAX},
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         try_both(function, index, &faults[i], directory);
@@ -362,5 +369,5 @@ int main(int argc, char **argv) {
         }
     }
     printf("%ld calls of %d functions\n", cases, function_count);
-    return 0;
+    return failures != 0;
 }
