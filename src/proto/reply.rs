@@ -7,6 +7,7 @@ use super::Identity;
 use super::wire::{PutParts, RangeParts};
 use crate::kv::{KeyValue, Revision};
 use crate::op::{PutResponse, RangeResponse};
+use crate::watch::WatchBatch;
 
 /// The reply to a request: an encoded message, of which the length is known before it is written.
 ///
@@ -48,6 +49,11 @@ impl Reply {
 
     pub(super) fn encode(message: &impl Message) -> Self {
         Reply { body: Body::Encoded(message.encode_to_vec()) }
+    }
+
+    /// The response that tells a batch of a watch; see [`watch_response`](super::watch_response).
+    pub fn watch(identity: Identity, watch_id: i64, batch: WatchBatch) -> Self {
+        Reply::encode(&super::watch_response(identity, watch_id, batch))
     }
 
     /// Its length in bytes.

@@ -1,7 +1,6 @@
 //! Bytes that the library owns and C reads.
 
 use crate::argument::Plain;
-use crate::code::ETCLITE_OK;
 use crate::error::Failure;
 use crate::guard::enter_free;
 use crate::handle::{self, Object};

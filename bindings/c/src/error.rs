@@ -6,7 +6,8 @@ use std::fmt::Write;
 use etclite::{Code, Error};
 
 use crate::code::{
-    ETCLITE_E_FORKED, ETCLITE_E_FULL, ETCLITE_E_INVALID_ARGUMENT, ETCLITE_E_MISUSE, ETCLITE_E_UNSUPPORTED,
+    ETCLITE_E_FORKED, ETCLITE_E_FULL, ETCLITE_E_INDETERMINATE, ETCLITE_E_INVALID_ARGUMENT, ETCLITE_E_MISUSE,
+    ETCLITE_E_UNSUPPORTED,
 };
 
 /// What went wrong. It belongs to the caller: nothing in it need be freed. It is written only when a function returns a
@@ -80,6 +81,18 @@ impl Failure {
         Failure::Boundary { code: ETCLITE_E_FULL, message, detail: max }
     }
 
+    /// What to tell if the answer to a write cannot be handed out, there being no handle left for it: `FULL` would say
+    /// that nothing was done.
+    pub(crate) fn after_write(self) -> Self {
+        match self {
+            Failure::Boundary { code: ETCLITE_E_FULL, .. } => Failure::boundary(
+                ETCLITE_E_INDETERMINATE,
+                "the write took effect, but no handle is left for its answer",
+            ),
+            other => other,
+        }
+    }
+
     pub(crate) fn code(&self) -> i32 {
         match self {
             Failure::Store(error) => error.code().number,
@@ -105,6 +118,12 @@ impl Failure {
 
     /// As the caller gets it.
     pub(crate) fn report(&self) -> etclite_error {
+        let (os_error, detail) = (self.os_error(), self.detail());
+        etclite_error { code: self.code(), os_error, detail, message: cut(&self.text()) }
+    }
+
+    /// What happened, for people.
+    pub(crate) fn text(&self) -> String {
         let mut message = String::new();
         // Writing to a string cannot fail.
         let _ = match self {
@@ -112,7 +131,7 @@ impl Failure {
             Failure::Boundary { message: text, .. } => message.write_str(text),
             Failure::Panic(text) => write!(message, "a bug in the library: {text}"),
         };
-        etclite_error { code: self.code(), os_error: self.os_error(), detail: self.detail(), message: cut(&message) }
+        message
     }
 }
 

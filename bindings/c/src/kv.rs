@@ -136,7 +136,7 @@ pub unsafe extern "C" fn etclite_put(
             let response = database.db.put_with(key, value, options)?;
             if let Some(result) = result {
                 let written = ResultObject::written(&database.db, response.revision, response.prev.as_slice(), 0);
-                *result = handle::publish(written)?;
+                *result = handle::publish(written).map_err(Failure::after_write)?;
             }
             Ok(ETCLITE_OK)
         })
@@ -229,7 +229,8 @@ pub unsafe extern "C" fn etclite_delete(
             let response = database.db.delete_with(delete)?;
             if let Some(prev) = prev {
                 let ResponseParts { revision, kvs, count } = ResponseParts::from(&response);
-                *prev = handle::publish(ResultObject::written(&database.db, revision, kvs, count))?;
+                let written = ResultObject::written(&database.db, revision, kvs, count);
+                *prev = handle::publish(written).map_err(Failure::after_write)?;
             }
             if !deleted.is_null() {
                 *out(deleted)? = signed(response.deleted);

@@ -9,16 +9,19 @@
 //! | `argument.rs` | pointers and numbers from C, checked |
 //! | `error.rs`, `code.rs` | `etclite_error`, and the status codes written out |
 //! | `database.rs` | open, close, status |
-//! | `kv.rs`, `result.rs` | keys, and what is read of them |
+//! | `kv.rs`, `scan.rs`, `result.rs` | keys, and what is read of them |
+//! | `txn.rs`, `lease.rs` | txns; leases |
 //! | `coordination.rs` | sessions, locks, elections |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
-//! | `buf.rs` | bytes that the library owns |
+//! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
+//! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
 
 mod argument;
 mod buf;
+mod call;
 pub mod code;
 mod coordination;
 mod database;
@@ -29,6 +32,11 @@ mod flag;
 mod guard;
 mod handle;
 mod kv;
+mod lease;
 mod poller;
+mod reply;
 mod result;
+mod scan;
+mod txn;
 mod watch;
+mod watch_raw;

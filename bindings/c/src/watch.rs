@@ -11,7 +11,7 @@ use std::time::Duration;
 use etclite::{Db, Error, Event, EventKind, Revision, Watch, WatchBatch, WatchBuilder, WatchCanceller};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::argument::{Plain, SizedStruct, check_flags, options, out, out_pointer, signed, timeout, unsigned};
+use crate::argument::{Plain, SizedStruct, check_flags, out, out_pointer, signed, timeout, unsigned};
 use crate::code::{ETCLITE_END, ETCLITE_OK, ETCLITE_TIMEOUT};
 use crate::database::{database, etclite_db};
 use crate::error::{Failure, etclite_error};
