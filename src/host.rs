@@ -50,3 +50,13 @@ pub fn wake_when_ready(watch: &WatchCanceller, waker: &Waker) -> bool {
 pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) {
     watch.set_batch_bytes(bytes);
 }
+
+/// Merges all that is in memory and in runs into one run, as far as the limit of a run's size allows; history below the
+/// compact revision goes. Nobody needs it: it is done in the background as far as it is worth it.
+///
+/// # Errors
+/// As [`Db::flush`]; [`Error::Corrupt`](crate::Error::Corrupt).
+pub fn defragment(db: &Db) -> Result<()> {
+    db.engine().check_open()?;
+    db.engine().reclaim()
+}
