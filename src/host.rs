@@ -3,6 +3,8 @@
 use std::task::Waker;
 
 use crate::db::Db;
+use crate::error::Result;
+use crate::op::RangeResponse;
 use crate::watch::{Watch, WatchCanceller};
 
 /// How many forks lie between this process and the one that first asked. A load, once that is done.
@@ -31,4 +33,30 @@ pub fn wake_when_ready(watch: &WatchCanceller, waker: &Waker) -> bool {
 /// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes).
 pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) {
     watch.set_batch_bytes(bytes);
+}
+
+/// Whether the store is open. A load.
+///
+/// # Errors
+/// [`Error::Closed`](crate::Error::Closed).
+pub fn check_open(db: &Db) -> Result<()> {
+    db.engine().check_open()
+}
+
+/// [`Db::leader`], with the revision at which that was so.
+///
+/// # Errors
+/// As [`Db::query`].
+pub fn leader(db: &Db, name: &[u8]) -> Result<RangeResponse> {
+    db.query(crate::coordination::leader_of(name))
+}
+
+/// Merges all that is in memory and in runs into one run, as far as the limit of a run's size allows; history below the
+/// compact revision goes. Nobody needs it: it is done in the background as far as it is worth it.
+///
+/// # Errors
+/// As [`Db::flush`]; [`Error::Corrupt`](crate::Error::Corrupt).
+pub fn defragment(db: &Db) -> Result<()> {
+    db.engine().check_open()?;
+    db.engine().reclaim()
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::coordination::session::Session;
-use crate::coordination::wait::{WaitOptions, Waited, await_turn, enter, own_key, prefix_of, release, without_lease};
+use crate::coordination::stand::Standing;
+use crate::coordination::wait::{WaitOptions, await_turn, enter, own_key, prefix_of, release, settled, without_lease};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Token};
@@ -18,7 +19,8 @@ use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Toke
 /// keys below `name/` belong to the lock: no other lock may have a name that begins so, nor other keys be put there.
 ///
 /// **Sessions exclude one another, threads do not**: with the same session a second lock of the name succeeds, and one
-/// unlock frees both. Threads that must exclude each other use a session each.
+/// unlock frees both. Threads that must exclude each other use a session each. Threads of a session that wait stand in
+/// line together, at the place of the first; one that gives up leaves the place to the others.
 ///
 /// ```
 /// # let db = etclite::Db::in_memory()?;
@@ -56,7 +58,7 @@ impl Mutex {
     }
 
     /// Waits for the lock for at most `timeout`. `None` if it did not come in time: the key of this attempt is gone
-    /// again on return, and whoever came later moves up.
+    /// again on return, and whoever came later moves up, unless another thread still waits with the same session.
     ///
     /// # Errors
     /// As [`Mutex::lock`].
@@ -72,8 +74,8 @@ impl Mutex {
     pub fn lock_with(&self, options: &WaitOptions) -> Result<Option<LockGuard>> {
         self.session.check()?;
         let entry = enter(&self.session, &self.prefix, b"")?;
-        let waited = await_turn(&self.session, &self.prefix, &entry, options, &|_| true)?;
-        Ok((waited == Waited::Come).then(|| LockGuard::new(&self.session, entry.own)))
+        let entry = await_turn(&self.session, &self.prefix, entry, options, &|_| true)?;
+        Ok(entry.map(|entry| LockGuard::new(&self.session, entry.own, entry.standing)))
     }
 
     /// Takes the lock if nobody has it. `None` if somebody has, or is before us; then nothing was written.
@@ -86,20 +88,32 @@ impl Mutex {
     pub fn try_lock(&self) -> Result<Option<LockGuard>> {
         self.session.check()?;
         let key = own_key(&self.prefix, self.session.lease());
+        // So that a thread that gives up leaves the key, should it be found to have the lock.
+        let standing = Standing::new(&self.session, &key);
+        let taken = self.take(&key, &standing).and_then(|taken| self.session.check().map(|()| taken));
+        match taken {
+            Ok(Some(revision)) => {
+                let own = Token { key, revision, lease: self.session.lease() };
+                Ok(Some(LockGuard::new(&self.session, own, Some(standing))))
+            }
+            other => settled(standing.give_up()).and(other.map(|_| None)),
+        }
+    }
+
+    /// Puts the key if no other is there. The creation of the one that has the lock now, if that is it.
+    fn take(&self, key: &Bytes, standing: &Standing) -> Result<Option<Revision>> {
         let all = KeyRange::prefix(&self.prefix);
         let oldest = Range::new(all.clone()).sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1).keys_only();
         let alive = Compare::lease_alive(self.session.lease());
         let txn = self.session.db().txn().when([alive, Compare::create_revision(all).eq(0)]);
-        let txn = txn.then([Put::new(&key, "").lease(self.session.lease())]).or_else([oldest]);
+        let txn = txn.then([Put::new(key, "").lease(self.session.lease())]).or_else([oldest]);
         let response = txn.commit().map_err(without_lease)?;
-        let revision = match &response.responses[..] {
-            _ if response.succeeded => Some(response.revision),
-            [OpResponse::Range(range)] => range.kvs.first().filter(|kv| kv.key == key).map(|kv| kv.create_revision),
-            _ => None,
-        };
-        self.session.check()?;
-        let token = |revision| Token { key, revision, lease: self.session.lease() };
-        Ok(revision.map(|revision| LockGuard::new(&self.session, token(revision))))
+        if response.succeeded {
+            standing.note_put(response.revision);
+            return Ok(Some(response.revision));
+        }
+        let [OpResponse::Range(range)] = &response.responses[..] else { return Ok(None) };
+        Ok(range.kvs.first().filter(|kv| kv.key == *key).map(|kv| kv.create_revision))
     }
 }
 
@@ -126,6 +140,8 @@ pub struct LockGuard {
     token: Token,
     /// One of the three below.
     state: AtomicU8,
+    /// Of a key that other threads of the session may stand with.
+    standing: Option<Standing>,
 }
 
 const HELD: u8 = 0;
@@ -133,8 +149,8 @@ const RELEASED: u8 = 1;
 const LOST: u8 = 2;
 
 impl LockGuard {
-    pub(super) fn new(session: &Session, token: Token) -> Self {
-        LockGuard { session: session.clone(), token, state: AtomicU8::new(HELD) }
+    pub(super) fn new(session: &Session, token: Token, standing: Option<Standing>) -> Self {
+        LockGuard { session: session.clone(), token, state: AtomicU8::new(HELD), standing }
     }
 
     /// The key of the lock: as etcd's `Mutex.Key`.
@@ -191,7 +207,10 @@ impl LockGuard {
             LOST => return Err(Error::SessionExpired),
             _ => {}
         }
-        let released = release(self.session.db(), &self.token);
+        let released = match &self.standing {
+            Some(standing) => standing.release(&self.token),
+            None => release(self.session.db(), &self.token),
+        };
         match &released {
             Ok(_) => self.state.store(RELEASED, Ordering::Release),
             Err(Error::SessionExpired) => self.state.store(LOST, Ordering::Release),
@@ -203,6 +222,7 @@ impl LockGuard {
     /// Lets the lock outlive the guard: it goes with its lease, or when somebody deletes its key.
     pub fn leave(self) {
         self.state.store(LOST, Ordering::Release);
+        self.standing.iter().for_each(Standing::keep_key);
     }
 }
 

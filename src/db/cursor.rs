@@ -106,8 +106,8 @@ impl CursorBuilder {
         self
     }
 
-    /// How long it may stand still and still hold a compaction back; beyond, it lapses. In whole milliseconds, rounded up.
-    /// Zero, the default, is no bound of its own.
+    /// How long it may stand still and still hold a compaction back; beyond, it lapses, as the clock has it, whether or not
+    /// anything else happens. In whole milliseconds of the wall clock, rounded up. Zero, the default, is no bound of its own.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.definition.max_age_ms = whole_millis(age);
         self

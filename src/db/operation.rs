@@ -176,7 +176,7 @@ impl Operation {
     /// As [`Lease::revoke`], and those of [`Operation`].
     pub fn revoke(&self, lease: impl Into<LeaseId>) -> Result<OnceResponse<Revision>> {
         self.submit(Kind::Revoke { id: lease.into(), cause: Cause::Owner }, |response| match response {
-            Response::Done(revision) => Some(revision),
+            Response::Revoke(response) => Some(response.revision),
             _ => None,
         })
     }

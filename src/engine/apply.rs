@@ -21,7 +21,7 @@ use crate::kv::{LeaseId, Revision};
 use crate::memtable::Bounds;
 use crate::op::{
     Advance, AdvanceResponse, Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put,
-    PutResponse, Range, RangeResponse, Txn, TxnResponse,
+    PutResponse, Range, RangeResponse, RevokeResponse, Txn, TxnResponse,
 };
 use crate::store::Version;
 use crate::store::entry::Entry;
@@ -34,8 +34,9 @@ pub(crate) enum Response {
     Put(PutResponse),
     Delete(DeleteResponse),
     Txn(TxnResponse),
-    /// Of lease commands and compactions: the store's revision after them.
+    /// Of other lease commands and compactions: the store's revision after them.
     Done(Revision),
+    Revoke(RevokeResponse),
     /// Of commands of cursors: the cursor's position after them.
     Cursor(Revision),
 }

@@ -1,8 +1,8 @@
 //! Answers as bytes: what is remembered of an operation with an id, in memory and in state files.
 //!
 //! ```text
-//! u8 what | body        1 put, 2 delete, 3 txn, 4 done, 5 granted, 33 cursor;
-//!                       in a txn also 6 range, 7 grant, 8 revoke, 35 advance
+//! u8 what | body        1 put, 2 delete, 3 txn, 4 done, 5 granted, 8 revoke, 33 cursor;
+//!                       in a txn also 6 range, 7 grant, 35 advance
 //! ```
 //! Numbers are varints, lists have their count in front, bytes their length, what may be missing a u8 0 or 1. An answer
 //! that is too long is encoded without keys and values, and if that does not do, without the answers inside a txn.
@@ -43,6 +43,7 @@ pub(crate) fn encode(stored: &Stored<'_>, keep: Keep) -> Vec<u8> {
         (Response::Put(put), _) => write_put(&mut out, put, keep),
         (Response::Delete(delete), _) => write_delete(&mut out, delete, keep),
         (Response::Txn(txn), _) => write_txn(&mut out, txn, keep),
+        (Response::Revoke(revoke), _) => write_revoke(&mut out, revoke),
         (Response::Cursor(position), _) => {
             out.put_u8(CURSOR);
             out.put_varint(position.get());
@@ -69,6 +70,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Response, Option<(LeaseId, u64)>)>
         PUT => Response::Put(read_put(&mut reader)?),
         DELETE => Response::Delete(read_delete(&mut reader)?),
         TXN => Response::Txn(read_txn(&mut reader, 0)?),
+        REVOKE => Response::Revoke(read_revoke(&mut reader)?),
         CURSOR => Response::Cursor(read_revision(&mut reader)?),
         DONE => Response::Done(read_revision(&mut reader)?),
         GRANTED => {
@@ -133,13 +135,14 @@ fn read_range(reader: &mut Reader<'_>) -> Option<RangeResponse> {
 
 fn write_grant(out: &mut Vec<u8>, grant: &GrantResponse) {
     out.put_u8(GRANT);
+    out.put_varint(grant.revision.get());
     out.put_varint_signed(grant.id.get());
     out.put_varint(millis(grant.ttl));
 }
 
 fn read_grant(reader: &mut Reader<'_>) -> Option<GrantResponse> {
-    let id = LeaseId::new(reader.varint_signed()?);
-    Some(GrantResponse { id, ttl: Duration::from_millis(reader.varint()?) })
+    let (revision, id) = (read_revision(reader)?, LeaseId::new(reader.varint_signed()?));
+    Some(GrantResponse { revision, id, ttl: Duration::from_millis(reader.varint()?) })
 }
 
 fn write_revoke(out: &mut Vec<u8>, revoke: &RevokeResponse) {
@@ -290,7 +293,7 @@ mod tests {
             OpResponse::Range(range),
             OpResponse::Range(counted),
             OpResponse::Txn(nested),
-            OpResponse::Grant(GrantResponse { id: LeaseId::new(-7), ttl: Duration::from_millis(1500) }),
+            OpResponse::Grant(GrantResponse { revision, id: LeaseId::new(-7), ttl: Duration::from_millis(1500) }),
             OpResponse::Revoke(RevokeResponse { revision, deleted: 300 }),
             OpResponse::Advance(AdvanceResponse { revision, position: revision + 400 }),
         ];
@@ -300,6 +303,7 @@ mod tests {
             (Response::Delete(delete), None),
             (Response::Txn(TxnResponse { revision, succeeded: true, responses }), None),
             (Response::Done(revision), None),
+            (Response::Revoke(RevokeResponse { revision, deleted: 300 }), None),
             (Response::Cursor(revision), None),
             (Response::Done(revision), Some((LeaseId::new(-3), 5_000))),
         ]

@@ -61,6 +61,29 @@ pub(super) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Runs `start` while the caller's thread takes no signals, so that a thread which it starts takes none, ever. Signals
+/// that a thread's own fault raises are left alone: were they blocked, the kernel would end the process without asking the
+/// host's handler.
+pub(super) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    const FAULTS: [libc::c_int; 7] =
+        [libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP, libc::SIGXFSZ];
+    // SAFETY: a set of signals is integers, and is filled before it is read.
+    let mut blocked: libc::sigset_t = unsafe { std::mem::zeroed() };
+    let mut before = blocked;
+    // SAFETY: the set outlives the call.
+    unsafe { libc::sigfillset(&raw mut blocked) };
+    for fault in FAULTS {
+        // SAFETY: the set was filled, and outlives the call.
+        unsafe { libc::sigdelset(&raw mut blocked, fault) };
+    }
+    // SAFETY: both sets outlive the call, which cannot fail with this first argument.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, &raw mut before) };
+    let started = start();
+    // SAFETY: `before` was filled by the call above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    started
+}
+
 /// Sends a signal to a process that this one has started and not yet waited for.
 #[cfg(feature = "cli")]
 pub(crate) fn send_signal(child: u32, signal: libc::c_int) -> io::Result<()> {
@@ -153,6 +176,29 @@ pub(super) fn time_since_boot() -> Option<Duration> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn time_since_boot() -> Option<Duration> {
     None
+}
+
+/// A timer of the clock that [`time_since_boot`] reads. To read it is to wait until it goes off.
+#[cfg(target_os = "linux")]
+pub(super) fn boot_timer() -> io::Result<File> {
+    // SAFETY: timerfd_create takes two integers.
+    let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, libc::TFD_CLOEXEC) })?;
+    // SAFETY: timerfd_create has just returned this descriptor, and nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Has a timer go off at this time of its clock, instead of any time that it was set to before. Zero stops it.
+#[cfg(target_os = "linux")]
+pub(super) fn set_boot_timer(timer: &File, at: Duration) -> io::Result<()> {
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // What is too far off to be told is never.
+    let at = i64::try_from(at.as_secs())
+        .map_or(never, |secs| libc::timespec { tv_sec: secs, tv_nsec: at.subsec_nanos().into() });
+    let times = libc::itimerspec { it_interval: never, it_value: at };
+    let fd = timer.as_raw_fd();
+    // SAFETY: `times` outlives the call, which is asked for no old value; the descriptor is open.
+    check(unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const times, std::ptr::null_mut()) })
+        .map(drop)
 }
 
 /// How many forks lie between this process and the one that first asked. A look at a number in memory: the shortest reads

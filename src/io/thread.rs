@@ -4,9 +4,9 @@ use std::io;
 use std::thread::Builder;
 pub(crate) use std::thread::{JoinHandle, ThreadId};
 
-/// Starts a named thread.
+/// Starts a named thread. It takes no signals: a host's handlers run in the host's threads.
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    Builder::new().name(format!("etclite-{name}")).spawn(body)
+    super::sys::without_signals(|| Builder::new().name(format!("etclite-{name}")).spawn(body))
 }
 
 /// Lets the caller's thread rest before it tries something again that nobody would signal.

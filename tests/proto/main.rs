@@ -2,4 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod call;
+mod codes;
+mod dynamic;
+mod fuzz;
 mod generated;
+mod golden;
+mod ours;
+mod recorded;
+mod rules;

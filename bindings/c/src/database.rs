@@ -114,7 +114,8 @@ pub unsafe extern "C" fn etclite_open(
 unsafe fn open(options: &etclite_open_options, place: *const u8, len: usize) -> Result<Db, Failure> {
     let known = ETCLITE_OPEN_NO_CREATE | ETCLITE_OPEN_READ_ONLY | ETCLITE_OPEN_IN_MEMORY;
     check_flags(options.flags, known)?;
-    let store = store_options(options)?;
+    // SAFETY: as the caller promises.
+    let store = unsafe { crate::log::hook(store_options(options)?, place, len) };
     if options.flags & ETCLITE_OPEN_IN_MEMORY != 0 {
         // SAFETY: as the caller promises.
         if !unsafe { crate::argument::bytes(place, len) }?.is_empty() {

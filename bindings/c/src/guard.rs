@@ -64,7 +64,9 @@ fn quiet_panics() {
                 before(panic);
                 return;
             }
-            let text = panic.payload_as_str().unwrap_or("no message");
+            let payload = panic.payload();
+            let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+            let text = text.unwrap_or("no message");
             let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
             MESSAGE.set(format!("{text}{}", place.unwrap_or_default()));
         }));

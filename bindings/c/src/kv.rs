@@ -294,11 +294,14 @@ pub unsafe extern "C" fn etclite_prefix_end(
                 Some(last) => *last += 1,
                 None => end.push(0),
             }
+            if cap > isize::MAX as usize {
+                return Err(Failure::invalid("a length above PTRDIFF_MAX"));
+            }
+            if out.is_null() && cap > 0 {
+                return Err(Failure::null());
+            }
             if end.len() > cap {
                 return Err(Failure::invalid("the buffer is too small"));
-            }
-            if out.is_null() {
-                return Err(Failure::null());
             }
             std::ptr::copy_nonoverlapping(end.as_ptr(), out, end.len());
             *len = end.len();

@@ -1,5 +1,6 @@
-//! etclite for C, and for what calls C. **This page is the head of `etclite.h`**, where a test puts it: between the
-//! lines of equal signs stands what a C program must know.
+//! etclite for C, and for what calls C. What every C program must know stands in `header.txt`, once: it is the head of
+//! `include/etclite.h`, which the test `header_is_current` makes from it and from the comments at the public items here.
+//! So those are written for a C reader: no intra-doc links, no section on safety.
 //!
 //! | file | what |
 //! |---|---|
@@ -11,8 +12,11 @@
 //! | `kv.rs`, `scan.rs`, `result.rs` | keys, and what is read of them |
 //! | `txn.rs`, `lease.rs` | txns; leases |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
-//! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
+//! | `coordination.rs` | sessions, locks, elections |
 //! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
+//! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
+//! | `maintenance.rs` | figures, copies, checks |
+//! | `buf.rs`, `reply.rs`, `json.rs` | bytes that the library owns; answers in bytes; reports in JSON |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
@@ -21,6 +25,7 @@ mod argument;
 mod buf;
 mod call;
 pub mod code;
+mod coordination;
 mod database;
 mod error;
 #[cfg(test)]
@@ -28,8 +33,12 @@ mod fixture;
 mod flag;
 mod guard;
 mod handle;
+mod json;
 mod kv;
 mod lease;
+mod library;
+mod log;
+mod maintenance;
 mod poller;
 mod reply;
 mod result;

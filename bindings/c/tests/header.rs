@@ -1,0 +1,154 @@
+//! `include/etclite.h` is what the sources say: made anew in memory and compared. `ETCLITE_BLESS=1` writes it instead.
+//!
+//! The head is `header.txt`, the rest is what cbindgen reads from `src`, with the version macros in between.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use etclite::{Code, Error};
+
+fn path(of: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(of)
+}
+
+fn committed() -> String {
+    std::fs::read_to_string(path("../../include/etclite.h")).expect("include/etclite.h is committed")
+}
+
+fn generated() -> String {
+    let mut config = cbindgen::Config::from_file(path("cbindgen.toml")).expect("cbindgen.toml is well-formed");
+    config.header = Some(comment(&std::fs::read_to_string(path("header.txt")).unwrap()));
+    config.after_includes = Some(version_macros());
+    let bindings = cbindgen::Builder::new().with_crate(path("")).with_config(config).generate();
+    let mut text = Vec::new();
+    bindings.expect("the sources parse").write(&mut text);
+    String::from_utf8(text).unwrap()
+}
+
+/// A text as a comment of C.
+fn comment(text: &str) -> String {
+    assert!(!text.contains("*/"), "the comment would end early");
+    let mut comment = "/*\n".to_string();
+    for line in text.lines() {
+        assert!(line.len() <= 126, "too long for a comment's line: {line}");
+        comment.push_str(format!(" * {line}").trim_end());
+        comment.push('\n');
+    }
+    comment + " */"
+}
+
+fn version_macros() -> String {
+    let [major, minor, patch] = version();
+    let number = major * 1_000_000 + minor * 1_000 + patch;
+    format!(
+        "
+/** Put before each declaration; a compiler that wants something there gets it by defining this first. */
+#ifndef ETCLITE_API
+#define ETCLITE_API
+#endif
+
+/** The version of this header. That of the library is what `etclite_version` returns. */
+#define ETCLITE_VERSION \"{}\"
+#define ETCLITE_VERSION_MAJOR {major}
+#define ETCLITE_VERSION_MINOR {minor}
+#define ETCLITE_VERSION_PATCH {patch}
+/** major * 1000000 + minor * 1000 + patch */
+#define ETCLITE_VERSION_NUMBER {number}",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn version() -> [u32; 3] {
+    let numbers: Vec<u32> = env!("CARGO_PKG_VERSION").split('.').map(|number| number.parse().unwrap()).collect();
+    numbers.try_into().expect("a version has three numbers")
+}
+
+#[test]
+fn header_is_current() {
+    let generated = generated();
+    if std::env::var_os("ETCLITE_BLESS").is_some() {
+        std::fs::write(path("../../include/etclite.h"), generated).unwrap();
+        return;
+    }
+    let committed = committed();
+    let differs = committed.lines().zip(generated.lines()).position(|(old, new)| old != new);
+    if let Some(line) = differs {
+        let (old, new) = (committed.lines().nth(line).unwrap(), generated.lines().nth(line).unwrap());
+        panic!("line {}: `{old}` is now `{new}`; ETCLITE_BLESS=1 writes include/etclite.h", line + 1);
+    }
+    assert_eq!(committed.len(), generated.len(), "ETCLITE_BLESS=1 writes include/etclite.h");
+}
+
+/// The statuses in the header, without their prefixes.
+fn statuses() -> BTreeMap<String, i32> {
+    let header = committed();
+    let defines = header.lines().filter_map(|line| line.strip_prefix("#define ETCLITE_")?.split_once(' '));
+    let codes = defines.filter_map(|(name, number)| {
+        let number: i32 = number.parse().ok()?;
+        let fine = ["OK", "NOT_FOUND", "TIMEOUT", "END", "NOT_ACQUIRED"].contains(&name);
+        let name = if fine { Some(name) } else { name.strip_prefix("E_") };
+        Some((name?.to_owned(), number))
+    });
+    codes.collect()
+}
+
+#[test]
+fn no_two_statuses_have_one_number_and_errors_are_below_zero() {
+    let statuses = statuses();
+    let numbers: BTreeMap<i32, &String> = statuses.iter().map(|(name, number)| (*number, name)).collect();
+    assert_eq!(numbers.len(), statuses.len(), "{statuses:?}");
+    assert_eq!(numbers.range(0..).map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}
+
+/// An error of each code that the store has, and those that are found out at the boundary.
+#[test]
+fn statuses_are_the_codes_of_the_one_table() {
+    let statuses = statuses();
+    let full = |what| Error::Full { what, max: 1 };
+    let errors = [
+        Error::DuplicateKey,
+        Error::Compacted { compacted: 1.into() },
+        Error::FutureRevision { current: 1.into() },
+        Error::LeaseNotFound,
+        Error::LeaseExists,
+        Error::SessionExpired,
+        Error::NotLeaderOfElection,
+        Error::WaitCanceled,
+        Error::CursorNotFound,
+        Error::CursorMoved { position: 1.into() },
+        Error::LockReleased,
+        Error::Canceled,
+        Error::Locked { holder: None },
+        Error::ReadOnly,
+        Error::Poisoned,
+        Error::Closed,
+        Error::Timeout,
+        Error::Indeterminate,
+        Error::Forked,
+        full("quota"),
+        full("watches"),
+    ];
+    let fixed = [Code::INVALID_ARGUMENT, Code::IO, Code::CANCELED, Code::UNSUPPORTED, Code::PANIC];
+    for code in errors.iter().map(Error::code).chain(fixed) {
+        assert_eq!(statuses.get(code.name), Some(&code.number), "{code:?}");
+    }
+}
+
+#[test]
+fn nothing_is_included_but_two_headers_of_the_language() {
+    let header = committed();
+    let includes: Vec<&str> = header.lines().filter(|line| line.trim_start().starts_with("#include")).collect();
+    assert_eq!(includes, ["#include <stddef.h>", "#include <stdint.h>"]);
+}
+
+/// Comments are for who reads C.
+#[test]
+fn comments_speak_of_nothing_that_only_rust_has() {
+    let header = committed();
+    let foreign = ["# Safety", "crate::", "Option<", "&mut", "[`", "pub ", "unsafe"];
+    for (at, line) in header.lines().enumerate() {
+        assert!(!foreign.iter().any(|word| line.contains(word)), "line {}: {line}", at + 1);
+    }
+}
