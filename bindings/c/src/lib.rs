@@ -12,7 +12,6 @@
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
 //! | `coordination.rs` | sessions, locks, elections |
-//! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
 //! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
 //! | `maintenance.rs` | figures, copies, checks |
@@ -25,6 +24,7 @@
 //! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
 //! | `maintenance.rs` | figures, copies, checks |
+//! | `buf.rs`, `reply.rs`, `json.rs` | bytes that the library owns; answers in bytes; reports in JSON |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
