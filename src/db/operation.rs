@@ -10,8 +10,8 @@ use crate::engine::operations::{Replay, Request};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{
-    Delete, DeleteResponse, GrantOptions, OnceResponse, Op, OperationId, PutOptions, PutResponse, Txn, TxnResponse,
-    check_key,
+    Delete, DeleteResponse, GrantOptions, OnceResponse, Op, OperationId, Put, PutOptions, PutResponse, Txn,
+    TxnResponse, check_key,
 };
 
 impl Db {
@@ -92,7 +92,11 @@ impl Operation {
         value: impl AsRef<[u8]>,
         options: PutOptions,
     ) -> Result<OnceResponse<PutResponse>> {
-        let put = self.db.checked_put(key.as_ref(), value.as_ref(), options)?;
+        self.put_checked(self.db.checked_put(key.as_ref(), value.as_ref(), options)?)
+    }
+
+    /// A put that was found to be whole.
+    pub(crate) fn put_checked(&self, put: Put) -> Result<OnceResponse<PutResponse>> {
         let (response, replay) = self.db.engine().submit_put(put, Some(self.request))?;
         let (replayed, truncated) = flags(replay);
         Ok(OnceResponse { response, replayed, truncated })
