@@ -281,7 +281,7 @@ fn go_to(txn: *mut etclite_txn, in_else: bool) -> Result<i32, Failure> {
     })
 }
 
-/// Adds a put, as `etclite_put`. A txn may put a key once.
+/// Adds a put, as `etclite_put`. A txn may put a key once. `options` may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_txn_put(
     txn: *mut etclite_txn,
@@ -296,7 +296,7 @@ pub unsafe extern "C" fn etclite_txn_put(
     unsafe { enter(err, || add(txn, put_of((key, key_len), (value, value_len), options)?)) }
 }
 
-/// Adds a read of a range, as `etclite_range`. It sees what the operations before it did.
+/// Adds a read of a range, as `etclite_range`. It sees what the operations before it did. `options` may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_txn_range(
     txn: *mut etclite_txn,
