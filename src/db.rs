@@ -1,5 +1,6 @@
 //! `Db`: open, close and every public verb, each a few lines that build an operation and submit it.
 
+mod batch;
 mod cursor;
 mod fence;
 pub(crate) mod keeper;
@@ -31,8 +32,10 @@ use crate::error::{Error, Result};
 use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
 use crate::op::{Delete, DeleteResponse, GrantOptions, Put, PutOptions, PutResponse, Range, RangeResponse, check_key};
 use crate::options::{LogEvent, Options};
+use crate::trace;
 use crate::watch::WatchBuilder;
 
+pub use batch::{BatchOp, BatchResponse};
 pub use cursor::{Cursor, CursorBuilder, CursorStatus};
 pub use fence::Fenced;
 pub use lease::{Lease, LeaseStatus};
@@ -86,7 +89,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            self.engine.options.tell(&LogEvent::Close(error));
+            let event = LogEvent::Close(error);
+            trace::log_event(&event);
+            self.engine.options.tell(&event);
         }
     }
 }
@@ -333,14 +338,17 @@ impl Db {
     /// As [`Db::put`]; [`Error::Compacted`] if it is not above the compact revision; [`Error::FutureRevision`].
     pub fn compact(&self, revision: impl Into<Revision>) -> Result<CompactResponse> {
         match self.engine().submit(Kind::Compact { revision: revision.into() })? {
-            Response::Done(current) => {
-                // The compaction is done; a failure here shows with the next write.
-                let _ = self.engine().lapse_in_time();
-                self.engine().kick_merge();
-                Ok(CompactResponse { revision: current, compact_revision: self.engine().compact_revision() })
-            }
+            Response::Done(revision) => Ok(CompactResponse { revision, compact_revision: self.follow_compaction() }),
             other => unreachable!("a compaction answers {other:?}"),
         }
+    }
+
+    /// What a compaction leaves to be done; the compact revision in effect after it.
+    fn follow_compaction(&self) -> Revision {
+        // The compaction is done; a failure here shows with the next write.
+        let _ = self.engine().lapse_in_time();
+        self.engine().kick_merge();
+        self.engine().compact_revision()
     }
 
     /// As [`Db::compact`], and returns once the space of what was dropped is given back; as etcd's

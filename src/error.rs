@@ -189,7 +189,8 @@ pub enum Error {
         format: u32,
     },
     /// An earlier write or sync failed, so nothing more is written until the store is reopened, nor was this. Reads of
-    /// keys, snapshots and watches go on; questions about leases, whose end may be under way, are answered with this.
+    /// keys and snapshots go on; a watch ends with this once it has returned what was published; questions about leases,
+    /// whose end may be under way, are answered with this.
     Poisoned,
     /// The handle was inherited through a fork; only the process that opened a store may use it. Nothing was done.
     Forked,

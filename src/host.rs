@@ -22,6 +22,19 @@ pub fn poison(db: &Db) {
     db.engine().poison_by_panic();
 }
 
+/// Has `waker` woken, once, as soon as `next` of the watch may have something to return; true if that is so already. A
+/// watch knows one waker: the one that was given last, here or by [`Watch::poll`]. For who waits for a watch that another
+/// thread may be reading.
+pub fn wake_when_ready(watch: &WatchCanceller, waker: &Waker) -> bool {
+    watch.register(waker)
+}
+
+/// About how many bytes a watch's batches have at most from now on: see
+/// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes).
+pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) {
+    watch.set_batch_bytes(bytes);
+}
+
 /// Whether the store is open. A load.
 ///
 /// # Errors
@@ -36,19 +49,6 @@ pub fn check_open(db: &Db) -> Result<()> {
 /// As [`Db::query`].
 pub fn leader(db: &Db, name: &[u8]) -> Result<RangeResponse> {
     db.query(crate::coordination::leader_of(name))
-}
-
-/// Has `waker` woken, once, as soon as `next` of the watch may have something to return; true if that is so already. A
-/// watch knows one waker: the one that was given last, here or by [`Watch::poll`]. For who waits for a watch that another
-/// thread may be reading.
-pub fn wake_when_ready(watch: &WatchCanceller, waker: &Waker) -> bool {
-    watch.register(waker)
-}
-
-/// About how many bytes a watch's batches have at most from now on: see
-/// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes).
-pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) {
-    watch.set_batch_bytes(bytes);
 }
 
 /// Merges all that is in memory and in runs into one run, as far as the limit of a run's size allows; history below the

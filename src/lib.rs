@@ -31,10 +31,49 @@
 //! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
 //! | `proto` | etcd's messages: bytes in, bytes out, for other languages and for servers (feature `proto`) |
 //! | `import` | coming over from etcd: a store made from a snapshot (feature `import-etcd`) |
+//! | `trace` | what is told to `tracing` (feature `tracing`) |
 //! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
 //!
 //! Ids such as TX-10 in comments and in the names of tests are rules of behaviour, one each: the tests named `tx_10_..`
 //! say what it demands. "Differs from etcd:" marks each place where a program that knows etcd may be surprised.
+//!
+//! # Features
+//!
+//! None is on by default, and none changes what the others do.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `cli` | the command `etclite` |
+//! | `import-etcd` | `etclite::import`: a store made from a snapshot of etcd |
+//! | `futures` | [`Watch`] as a `Stream` of `futures-core` |
+//! | `serde` | `Db::typed`: values of a program's own types |
+//! | `metrics` | `Db::metrics`: a Prometheus text with the names of etcd's metrics |
+//! | `tracing` | the spans and events below, through the crate `tracing` |
+//!
+//! ## What is traced
+//!
+//! | target | level | message | fields |
+//! |---|---|---|---|
+//! | `etclite::engine` | INFO | `store opened`, in span `open` (`path`) | `revision`, `read_only`, `took_us` |
+//! | | INFO | `log replayed`: recovery, in span `open` | `frames`, `commands`, `checkpoint_revision`, `revision`, `took_us` |
+//! | | INFO | `store closed`, in span `close` | `revision`, `took_us` |
+//! | | DEBUG | `history compacted` | `compact_revision`, `revision` |
+//! | | TRACE | `batch published`: one or more writes, with one sync | `index`, `revision` |
+//! | | WARN | `background work failed`: it is tried again | `error` |
+//! | | ERROR | `store poisoned`: nothing more is written; `closing failed` | `error` |
+//! | `etclite::store` | DEBUG | `memtable flushed`, in span `flush` | `run`, `revision`, `entries`, `bytes`, `took_us` |
+//! | | DEBUG | `runs merged`, in span `merge` (`runs`) | `runs`, `run`, `entries`, `bytes`, `took_us` |
+//! | `etclite::log` | INFO | `torn tail ignored`: as after any crash | `file`, `offset` |
+//! | | DEBUG | `segment begun` | `segment`, `frame` |
+//! | | DEBUG | `spare segment made` | `segment`, `filled_bytes` |
+//! | | DEBUG | `segment dropped` | `segment` |
+//! | `etclite::lease` | DEBUG | `lease expired`: its end is ordered, or that it lapses | `lease`, `lapses` |
+//! | `etclite::session` | WARN | `session lost`, but not by its own close nor the store's | `lease` |
+//! | `etclite::watch` | WARN | `watch ended by compaction` | `progress`, `compact_revision` |
+//!
+//! Times are in microseconds and do not count suspend; run 0 is none, since nothing was left to be written. Puts and gets
+//! have no span and no event of their own, at any level. Some events are sent with locks held, so a subscriber must not
+//! call the store; [`LogHook`] may.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types))]
 
@@ -74,14 +113,15 @@ mod store;
 #[cfg(feature = "_testing")]
 #[doc(hidden)]
 pub mod testing;
+mod trace;
 #[cfg(feature = "serde")]
 mod typed;
 mod watch;
 
 pub use coordination::{Session, SessionOptions};
 pub use db::{
-    CompactResponse, Cursor, CursorBuilder, CursorStatus, Db, DbTxn, Fenced, Lease, LeaseStatus, Operation, RangeIter,
-    Snapshot,
+    BatchOp, BatchResponse, CompactResponse, Cursor, CursorBuilder, CursorStatus, Db, DbTxn, Fenced, Lease,
+    LeaseStatus, Operation, RangeIter, Snapshot,
 };
 pub use engine::backup::BackupOptions;
 pub use engine::dump::DumpOptions;

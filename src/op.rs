@@ -190,7 +190,7 @@ impl Delete {
     }
 }
 
-/// One operation of a txn, as etcd's `RequestOp`.
+/// One operation of a txn, as etcd's `RequestOp`, or of a [batch](crate::Db::batch).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op {
@@ -344,11 +344,11 @@ impl Txn {
         }
     }
 
-    /// Has every range leave leases out of keys-only answers.
-    pub(crate) fn blank_leases(&mut self) {
+    /// Whether ranges leave leases out of keys-only answers.
+    pub(crate) fn blank_leases(&mut self, blank: bool) {
         self.each_op(&mut |op| {
             if let Op::Range(range) = op {
-                range.blank_lease = true;
+                range.blank_lease = blank;
             }
         });
     }

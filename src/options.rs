@@ -358,6 +358,8 @@ impl Options {
         Ok(())
     }
 
+    /// Tells the hook. Who meets an event tells [`trace::log_event`](crate::trace::log_event), too: the hook may have to
+    /// wait until no lock is held.
     pub(crate) fn tell(&self, event: &LogEvent) {
         if let Some(hook) = &self.log_hook {
             hook(event);

@@ -176,9 +176,10 @@ impl DoubleBarrier {
             Ok(None) => Ok(Waited::TimedOut),
             Err(error) => Err(error.clone()),
         };
-        give_up_unless_come(&self.session, &entry, waited)?;
-        let inside = |ready| InsideBarrier { barrier: self.clone(), own: entry.own, ready, left: false };
-        Ok(ready?.map(inside))
+        let entry = give_up_unless_come(&self.session, entry, waited)?;
+        let inside =
+            |(entry, ready): (Entry, _)| InsideBarrier { barrier: self.clone(), own: entry.own, ready, left: false };
+        Ok(entry.zip(ready?).map(inside))
     }
 
     fn put_waiter(&self) -> Result<Entry> {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use crate::coordination::mutex::is_held;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{WaitOptions, Waited, await_turn, enter, prefix_of, release};
+use crate::coordination::stand::Standing;
+use crate::coordination::wait::{WaitOptions, await_turn, enter, give_up_unless_come, prefix_of, release};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, KeyValue, LeaseId, Revision};
@@ -58,7 +59,8 @@ impl Election {
         }
     }
 
-    /// Stands for election for at most `timeout`. `None` if it did not come to lead: it stands no more.
+    /// Stands for election for at most `timeout`. `None` if it did not come to lead: it stands no more, unless another
+    /// thread still does with the same session.
     ///
     /// # Errors
     /// As [`Election::campaign`].
@@ -74,12 +76,20 @@ impl Election {
     pub fn campaign_with(&self, value: impl AsRef<[u8]>, options: &WaitOptions) -> Result<Option<Leadership>> {
         self.session.check()?;
         let entry = enter(&self.session, &self.prefix, value.as_ref())?;
-        if entry.found.as_ref().is_some_and(|found| *found != value.as_ref()) {
-            // It was there a moment ago: what has taken it is the end of the session, or another thread with it.
-            proclaim(&self.session, &entry.own, value.as_ref())?.ok_or_else(|| self.session.loss())?;
+        if entry.found.as_ref().is_some_and(|found| *found != value.as_ref())
+            && let Err(error) = self.propose(&entry.own, value.as_ref())
+        {
+            give_up_unless_come(&self.session, entry, Err(error.clone()))?;
+            return Err(error);
         }
-        let waited = await_turn(&self.session, &self.prefix, &entry, options, &|_| true)?;
-        Ok((waited == Waited::Come).then(|| Leadership::new(&self.session, entry.own)))
+        let entry = await_turn(&self.session, &self.prefix, entry, options, &|_| true)?;
+        Ok(entry.map(|entry| Leadership::new(&self.session, entry.own, entry.standing, entry.seen)))
+    }
+
+    /// Puts a new proposal at a key of the session's that was there a moment ago: what has taken it is the end of the
+    /// session, or another thread with it.
+    fn propose(&self, own: &Token, value: &[u8]) -> Result<()> {
+        proclaim(&self.session, own, value)?.map(drop).ok_or_else(|| self.session.loss())
     }
 
     /// The leader's key with its proposal; `None` if nobody leads, where etcd has the error "election: no leader".
@@ -102,7 +112,8 @@ impl Election {
     /// A lead that this session was given before: key and revision of [`Leadership`], kept by the caller. Nothing is
     /// checked until it is used. As etcd's `ResumeElection`.
     pub fn resume(&self, key: impl AsRef<[u8]>, revision: impl Into<Revision>) -> Leadership {
-        Leadership::new(&self.session, Token::new(key, revision, self.session.lease()))
+        let revision = revision.into();
+        Leadership::new(&self.session, Token::new(key, revision, self.session.lease()), None, revision)
     }
 
     fn name(&self) -> &[u8] {
@@ -157,11 +168,14 @@ pub struct Leadership {
     token: Token,
     /// Resigned, lost, or left to itself.
     over: AtomicBool,
+    /// Of a key that other threads of the session may stand with.
+    standing: Option<Standing>,
+    elected: Revision,
 }
 
 impl Leadership {
-    fn new(session: &Session, token: Token) -> Self {
-        Leadership { session: session.clone(), token, over: AtomicBool::new(false) }
+    fn new(session: &Session, token: Token, standing: Option<Standing>, elected: Revision) -> Self {
+        Leadership { session: session.clone(), token, over: AtomicBool::new(false), standing, elected }
     }
 
     /// The leader's key: as etcd's `Election.Key`.
@@ -172,6 +186,12 @@ impl Leadership {
     /// The revision at which the key was created, which rises from leader to leader; as etcd's `Election.Rev`.
     pub fn revision(&self) -> Revision {
         self.token.revision
+    }
+
+    /// The store's revision as of which the session led: if nobody else stood, that of its own put, and else of what has
+    /// made it the leader or later; of a lead that was resumed, the revision of its creation. As etcd's `Election.Header`.
+    pub fn elected_revision(&self) -> Revision {
+        self.elected
     }
 
     /// The fencing token, which can be stored and used by another process.
@@ -221,7 +241,11 @@ impl Leadership {
     /// [`Db::put`].
     pub fn resign(&self) -> Result<Revision> {
         self.check()?;
-        let resigned = match release(self.session.db(), &self.token) {
+        let released = match &self.standing {
+            Some(standing) => standing.release(&self.token),
+            None => release(self.session.db(), &self.token),
+        };
+        let resigned = match released {
             Ok(revision) => Some(revision),
             Err(Error::SessionExpired) => None,
             Err(error) => return Err(error),
@@ -233,6 +257,7 @@ impl Leadership {
     /// Lets the lead outlive this handle: it goes with its lease, or when somebody deletes its key.
     pub fn leave(self) {
         self.over.store(true, Ordering::Release);
+        self.standing.iter().for_each(Standing::keep_key);
     }
 
     fn check(&self) -> Result<()> {

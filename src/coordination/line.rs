@@ -26,6 +26,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::coordination::stand::Stands;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, Revision};
@@ -39,6 +40,7 @@ pub(crate) struct Lines {
     known: Mutex<Known>,
     /// How often somebody who waits was woken.
     pub(super) wakes: AtomicU64,
+    pub(super) stands: Stands,
 }
 
 #[derive(Debug, Default)]

@@ -21,6 +21,7 @@
 //! |---|---|
 //! | `session.rs` | a lease that lives as long as its owner wants, and its loss |
 //! | `line.rs` | the keys of a name in the order of their creation, read as far as somebody wants to know |
+//! | `stand.rs` | which threads stand in a line with the one key of their session, and who removes it |
 //! | `wait.rs` | waiting: for an earlier key to go, and at the same time for a time-out, a cancellation, a lost session |
 //! | `mutex.rs`, `election.rs` | one owner at a time; with a value, a leader |
 //! | `rw_lock.rs`, `barrier.rs`, `queue.rs` | etcd's recipes, with `keys.rs` for their names |
@@ -48,6 +49,7 @@ mod queue;
 mod registry;
 mod rw_lock;
 mod session;
+mod stand;
 mod stm;
 mod wait;
 

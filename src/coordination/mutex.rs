@@ -6,7 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::coordination::session::Session;
-use crate::coordination::wait::{WaitOptions, Waited, await_turn, enter, own_key, prefix_of, release, without_lease};
+use crate::coordination::stand::Standing;
+use crate::coordination::wait::{
+    Entry, WaitOptions, await_turn, enter, own_key, prefix_of, release, settled, without_lease,
+};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Token};
@@ -18,7 +21,8 @@ use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Toke
 /// keys below `name/` belong to the lock: no other lock may have a name that begins so, nor other keys be put there.
 ///
 /// **Sessions exclude one another, threads do not**: with the same session a second lock of the name succeeds, and one
-/// unlock frees both. Threads that must exclude each other use a session each.
+/// unlock frees both. Threads that must exclude each other use a session each. Threads of a session that wait stand in
+/// line together, at the place of the first; one that gives up leaves the place to the others.
 ///
 /// ```
 /// # let db = etclite::Db::in_memory()?;
@@ -56,7 +60,7 @@ impl Mutex {
     }
 
     /// Waits for the lock for at most `timeout`. `None` if it did not come in time: the key of this attempt is gone
-    /// again on return, and whoever came later moves up.
+    /// again on return, and whoever came later moves up, unless another thread still waits with the same session.
     ///
     /// # Errors
     /// As [`Mutex::lock`].
@@ -72,8 +76,8 @@ impl Mutex {
     pub fn lock_with(&self, options: &WaitOptions) -> Result<Option<LockGuard>> {
         self.session.check()?;
         let entry = enter(&self.session, &self.prefix, b"")?;
-        let waited = await_turn(&self.session, &self.prefix, &entry, options, &|_| true)?;
-        Ok((waited == Waited::Come).then(|| LockGuard::new(&self.session, entry.own)))
+        let entry = await_turn(&self.session, &self.prefix, entry, options, &|_| true)?;
+        Ok(entry.map(|entry| LockGuard::new(&self.session, entry)))
     }
 
     /// Takes the lock if nobody has it. `None` if somebody has, or is before us; then nothing was written.
@@ -86,20 +90,35 @@ impl Mutex {
     pub fn try_lock(&self) -> Result<Option<LockGuard>> {
         self.session.check()?;
         let key = own_key(&self.prefix, self.session.lease());
+        // So that a thread that gives up leaves the key, should it be found to have the lock.
+        let standing = Standing::new(&self.session, &key);
+        let taken = self.take(&key, &standing).and_then(|taken| self.session.check().map(|()| taken));
+        match taken {
+            Ok(Some((revision, seen))) => {
+                let own = Token { key, revision, lease: self.session.lease() };
+                let entry = Entry { own, standing: Some(standing), found: None, alone: true, seen };
+                Ok(Some(LockGuard::new(&self.session, entry)))
+            }
+            other => settled(standing.give_up()).and(other.map(|_| None)),
+        }
+    }
+
+    /// Puts the key if no other is there. The creation of the one that has the lock now, if that is it, and the store's
+    /// revision then.
+    fn take(&self, key: &Bytes, standing: &Standing) -> Result<Option<(Revision, Revision)>> {
         let all = KeyRange::prefix(&self.prefix);
         let oldest = Range::new(all.clone()).sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1).keys_only();
         let alive = Compare::lease_alive(self.session.lease());
         let txn = self.session.db().txn().when([alive, Compare::create_revision(all).eq(0)]);
-        let txn = txn.then([Put::new(&key, "").lease(self.session.lease())]).or_else([oldest]);
+        let txn = txn.then([Put::new(key, "").lease(self.session.lease())]).or_else([oldest]);
         let response = txn.commit().map_err(without_lease)?;
-        let revision = match &response.responses[..] {
-            _ if response.succeeded => Some(response.revision),
-            [OpResponse::Range(range)] => range.kvs.first().filter(|kv| kv.key == key).map(|kv| kv.create_revision),
-            _ => None,
-        };
-        self.session.check()?;
-        let token = |revision| Token { key, revision, lease: self.session.lease() };
-        Ok(revision.map(|revision| LockGuard::new(&self.session, token(revision))))
+        if response.succeeded {
+            standing.note_put(response.revision);
+            return Ok(Some((response.revision, response.revision)));
+        }
+        let [OpResponse::Range(range)] = &response.responses[..] else { return Ok(None) };
+        let own = range.kvs.first().filter(|kv| kv.key == *key);
+        Ok(own.map(|kv| (kv.create_revision, response.revision)))
     }
 }
 
@@ -126,6 +145,9 @@ pub struct LockGuard {
     token: Token,
     /// One of the three below.
     state: AtomicU8,
+    /// Of a key that other threads of the session may stand with.
+    standing: Option<Standing>,
+    acquired: Revision,
 }
 
 const HELD: u8 = 0;
@@ -133,8 +155,9 @@ const RELEASED: u8 = 1;
 const LOST: u8 = 2;
 
 impl LockGuard {
-    pub(super) fn new(session: &Session, token: Token) -> Self {
-        LockGuard { session: session.clone(), token, state: AtomicU8::new(HELD) }
+    pub(super) fn new(session: &Session, entry: Entry) -> Self {
+        let Entry { own, standing, seen, .. } = entry;
+        LockGuard { session: session.clone(), token: own, state: AtomicU8::new(HELD), standing, acquired: seen }
     }
 
     /// The key of the lock: as etcd's `Mutex.Key`.
@@ -145,6 +168,12 @@ impl LockGuard {
     /// The revision at which the key was created: the fencing number, which rises from owner to owner of a name.
     pub fn revision(&self) -> Revision {
         self.token.revision
+    }
+
+    /// The store's revision as of which the lock was ours: if nobody else had it, that of its own put, and else of what has
+    /// made it ours or later. As etcd's `Mutex.Header`.
+    pub fn acquired_revision(&self) -> Revision {
+        self.acquired
     }
 
     /// The fencing token, which can be stored and used by another process.
@@ -191,7 +220,10 @@ impl LockGuard {
             LOST => return Err(Error::SessionExpired),
             _ => {}
         }
-        let released = release(self.session.db(), &self.token);
+        let released = match &self.standing {
+            Some(standing) => standing.release(&self.token),
+            None => release(self.session.db(), &self.token),
+        };
         match &released {
             Ok(_) => self.state.store(RELEASED, Ordering::Release),
             Err(Error::SessionExpired) => self.state.store(LOST, Ordering::Release),
@@ -203,6 +235,7 @@ impl LockGuard {
     /// Lets the lock outlive the guard: it goes with its lease, or when somebody deletes its key.
     pub fn leave(self) {
         self.state.store(LOST, Ordering::Release);
+        self.standing.iter().for_each(Standing::keep_key);
     }
 }
 

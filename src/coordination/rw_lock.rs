@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::coordination::keys::unique_name;
 use crate::coordination::mutex::LockGuard;
 use crate::coordination::session::Session;
-use crate::coordination::wait::{WaitOptions, Waited, await_turn, join, prefix_of};
+use crate::coordination::wait::{WaitOptions, await_turn, join, prefix_of};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -119,7 +119,7 @@ impl RwLock {
             }
         };
         let blocks = |key: &[u8]| key.starts_with(&blocking);
-        let waited = await_turn(&self.session, &self.prefix, &entry, options, &blocks)?;
-        Ok((waited == Waited::Come).then(|| LockGuard::new(&self.session, entry.own)))
+        let entry = await_turn(&self.session, &self.prefix, entry, options, &blocks)?;
+        Ok(entry.map(|entry| LockGuard::new(&self.session, entry)))
     }
 }

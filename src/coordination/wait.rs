@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::coordination::line::{Line, Place};
 use crate::coordination::session::Session;
+use crate::coordination::stand::Standing;
 use crate::db::Db;
 use crate::db::signal::{Parker, Signal};
 use crate::error::{Error, Result};
@@ -161,16 +162,22 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    /// Waits until nothing is before this key in its line that blocks it.
+    /// Waits until nothing is before this key in its line that blocks it: as of the revision that is returned; `None` if
+    /// the time was up before.
     ///
     /// # Errors
     /// [`Error::SessionExpired`] once the key is gone: after each wait it is looked for again.
-    pub(super) fn wait_turn(&self, line: &Line, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
+    pub(super) fn wait_turn(
+        &self,
+        line: &Line,
+        own: &Token,
+        blocks: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<Revision>> {
         loop {
             let (place, seen) = line.place(self.db, own, blocks)?;
             let before = match place {
                 Place::Gone => return Err(self.session.map_or(Error::SessionExpired, Session::loss)),
-                Place::First => return Ok(Waited::Come),
+                Place::First => return Ok(Some(seen)),
                 Place::Behind(key) => key,
             };
             let gone = |key: &Bytes| self.db.watch(key).no_put().from(seen + 1).start();
@@ -181,7 +188,7 @@ impl<'a> Waiter<'a> {
                 (Err(error), _) | (_, Err(error)) => return Err(error),
             };
             if self.wait(&mut watches)? == Waited::TimedOut {
-                return Ok(Waited::TimedOut);
+                return Ok(None);
             }
         }
     }
@@ -196,15 +203,30 @@ impl Db {
 /// A key that a session has put to stand in line.
 pub(super) struct Entry {
     pub(super) own: Token,
+    /// Of a key that other threads of the session may stand with: that this call does.
+    pub(super) standing: Option<Standing>,
     /// Whether this call has put it; otherwise the session had it already, with this value.
     pub(super) found: Option<Bytes>,
     /// Whether nobody else was there.
     pub(super) alone: bool,
+    /// The store's revision when it entered, and once its turn has come, as of then.
+    pub(super) seen: Revision,
 }
 
-/// Puts the session's key under the prefix, unless it is there already.
+/// Puts the session's key under the prefix, unless it is there already: the one key that all its threads stand with.
 pub(super) fn enter(session: &Session, prefix: &Bytes, value: &[u8]) -> Result<Entry> {
-    join(session, own_key(prefix, session.lease()), KeyRange::prefix(prefix), value)
+    let key = own_key(prefix, session.lease());
+    let standing = Standing::new(session, &key);
+    match join(session, key, KeyRange::prefix(prefix), value) {
+        Ok(entry) => {
+            if entry.found.is_none() {
+                standing.note_put(entry.own.revision);
+            }
+            Ok(Entry { standing: Some(standing), ..entry })
+        }
+        // Others may have given up meanwhile, and left the key to this call.
+        Err(error) => settled(standing.give_up()).and(Err(error)),
+    }
 }
 
 /// Puts a key of the session's, unless it is there already: one txn, which also tells whether nothing of what may block
@@ -225,7 +247,8 @@ pub(super) fn join(session: &Session, key: Bytes, blocking: KeyRange, value: &[u
         None if has_put(&response) => (None, response.revision),
         None => return Err(Error::SessionExpired),
     };
-    Ok(Entry { own: Token { key, revision, lease: session.lease() }, found, alone: response.succeeded })
+    let own = Token { key, revision, lease: session.lease() };
+    Ok(Entry { own, standing: None, found, alone: response.succeeded, seen: response.revision })
 }
 
 /// Whether the txn of [`join`] has put the key.
@@ -257,35 +280,53 @@ pub(super) fn prefix_of(name: &[u8]) -> Bytes {
     [name, b"/"].concat().into()
 }
 
-/// Waits until nothing that blocks a key is before it in the line of a prefix. The turn of a session that is over does
-/// not come: who died while he waited is told so, even if the key before his went in the same moment.
+/// Waits until nothing that blocks a key is before it in the line of a prefix; `None` if the time was up before. The turn
+/// of a session that is over does not come: who died while he waited is told so, even if the key before his went in the
+/// same moment.
 pub(super) fn await_turn(
     session: &Session,
     prefix: &Bytes,
-    entry: &Entry,
+    mut entry: Entry,
     options: &WaitOptions,
     blocks: &dyn Fn(&[u8]) -> bool,
-) -> Result<Waited> {
+) -> Result<Option<Entry>> {
     let turn = if entry.alone {
-        Ok(Waited::Come)
+        Ok(Some(entry.seen))
     } else {
         let line = session.db().lines().line(prefix);
         Waiter::new(session.db(), Some(session), options).wait_turn(&line, &entry.own, blocks)
     };
-    let turn = turn.and_then(|waited| session.check().map(|()| waited));
-    give_up_unless_come(session, entry, turn)
+    let turn = turn.and_then(|turn| session.check().map(|()| turn));
+    let waited = turn.map(|turn| match turn {
+        Some(seen) => {
+            entry.seen = seen;
+            Waited::Come
+        }
+        None => Waited::TimedOut,
+    });
+    give_up_unless_come(session, entry, waited)
 }
 
-/// After a wait that did not end well, whatever the reason, the key that this call has put is removed.
-pub(super) fn give_up_unless_come(session: &Session, entry: &Entry, waited: Result<Waited>) -> Result<Waited> {
-    if !matches!(waited, Ok(Waited::Come)) && entry.found.is_none() {
-        match leave(session.db(), &entry.own) {
-            // With the session or the store everything is gone that could be removed, or nothing can be.
-            Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
-            Err(error) => return Err(error),
-        }
+/// What stands in line, if its turn has come. After a wait that did not end well, whatever the reason, the key is removed:
+/// one of several threads that stand with it only goes away, the last one removes it, unless it was there before them all.
+pub(super) fn give_up_unless_come(session: &Session, entry: Entry, waited: Result<Waited>) -> Result<Option<Entry>> {
+    if matches!(waited, Ok(Waited::Come)) {
+        return Ok(Some(entry));
     }
-    waited
+    settled(match entry.standing {
+        Some(standing) => standing.give_up(),
+        None if entry.found.is_none() => leave(session.db(), &entry.own).map(drop),
+        None => Ok(()),
+    })?;
+    waited.map(|_| None)
+}
+
+/// With the session or the store everything is gone that could be removed, or nothing can be.
+pub(super) fn settled(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(Error::Closed | Error::Poisoned) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Gives back what a token stands for: the key is gone on return, durably, as of the revision that is returned. Only while
@@ -300,7 +341,7 @@ pub(super) fn release(db: &Db, own: &Token) -> Result<Revision> {
 
 /// Deletes a key if it is still the one that was created then: the place of one who waits, and has held nothing. Whether
 /// it was.
-fn leave(db: &Db, own: &Token) -> Result<bool> {
+pub(super) fn leave(db: &Db, own: &Token) -> Result<bool> {
     let same = Compare::create_revision(&own.key).eq(own.revision);
     Ok(db.txn().when([same]).then([Delete::new(&own.key)]).commit()?.succeeded)
 }

@@ -30,6 +30,7 @@ use crate::engine::leases::Renewed;
 use crate::error::{Error, Result};
 use crate::io::thread::{self, JoinHandle};
 use crate::kv::LeaseId;
+use crate::trace;
 
 /// A lease is renewed once this part of its time has passed.
 const RENEW_PART: u32 = 3;
@@ -278,7 +279,9 @@ impl Keeper {
 
     fn lose(&self, number: u64, kept: &Kept) {
         self.remove(number);
-        kept.lost.give();
+        if kept.lost.give() {
+            trace::session_lost(kept.id);
+        }
     }
 
     /// Ends all renewals and the thread, and tells everyone. A thread that is under way here does not wait for itself.
@@ -291,7 +294,9 @@ impl Keeper {
             let threads = state.thread.take().into_iter().chain(std::mem::take(&mut state.markers));
             (std::mem::take(&mut state.kept), threads.collect::<Vec<_>>())
         };
-        kept.into_values().for_each(|(kept, _)| kept.lost.give());
+        for (kept, _) in kept.into_values() {
+            kept.lost.give();
+        }
         let others = threads.into_iter().filter(|thread| thread.thread().id() != thread::current());
         others.for_each(|thread| drop(thread.join()));
     }

@@ -11,6 +11,7 @@ use crate::io::fs::{FsDisk, FsOptions, SystemClock};
 use crate::io::memory::MemoryDisk;
 use crate::io::{Clock, Disk, DiskLock, LockError};
 use crate::options::Options;
+use crate::trace::{self, Timer};
 
 impl Db {
     pub(crate) fn open_with(path: &Path, options: Options) -> Result<Db> {
@@ -22,7 +23,7 @@ impl Db {
             allow_other_owner: options.allow_other_owner,
         };
         let disk: Arc<dyn Disk> = Arc::new(FsDisk::open(path, fs)?);
-        Db::open_on(disk, clock, options).map_err(|error| match error {
+        Db::open_at(path, disk, clock, options).map_err(|error| match error {
             Error::NotADatabase { what, .. } => Error::NotADatabase { path: path.into(), what },
             other => other,
         })
@@ -40,9 +41,17 @@ impl Db {
 
     /// Opens on any disk and clock.
     pub(crate) fn open_on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, options: Options) -> Result<Db> {
+        Db::open_at(Path::new(""), disk, clock, options)
+    }
+
+    fn open_at(path: &Path, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, options: Options) -> Result<Db> {
+        let _span = trace::open(&path.display());
+        let timer = Timer::start(clock.as_ref());
         refuse_foreign(&disk)?;
         let lock = take_lock(&disk, &clock, &options)?;
         let engine = Opening { disk, clock, options, lock }.open()?;
+        let (revision, read_only) = (engine.revision().get(), engine.options.read_only);
+        trace::opened(revision, read_only, timer.us(engine.clock.as_ref()));
         Ok(Db { handle: Arc::new(Handle::new(engine)) })
     }
 }

@@ -30,16 +30,17 @@ struct Listeners {
 
 impl Signal {
     /// Has the signal given as of now, for who asks. Who listens is woken by `give` alone, which may come when no lock is
-    /// held any more.
-    pub(crate) fn mark(&self) {
-        self.given.store(true, Ordering::Release);
+    /// held any more. Whether it was the first to do so.
+    pub(crate) fn mark(&self) -> bool {
+        !self.given.swap(true, Ordering::AcqRel)
     }
 
-    /// Gives the signal and wakes who listens. Again does nothing.
-    pub(crate) fn give(&self) {
-        self.given.store(true, Ordering::Release);
+    /// Gives the signal and wakes who listens. Again does nothing. Whether nobody had given or marked it before.
+    pub(crate) fn give(&self) -> bool {
+        let first = self.mark();
         let wakers = std::mem::take(&mut self.listeners.lock().wakers);
         wakers.into_values().for_each(Waker::wake);
+        first
     }
 
     pub(crate) fn is_given(&self) -> bool {

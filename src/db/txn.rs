@@ -42,10 +42,9 @@ impl Db {
     /// [`Error::LeaseExists`](crate::Error::LeaseExists) and [`Error::LeaseNotFound`](crate::Error::LeaseNotFound). Any
     /// failure fails the whole txn.
     pub fn execute<S>(&self, txn: Txn<S>) -> Result<TxnResponse> {
-        let txn = self.checked_txn(txn.finish())?;
-        // What asks for leases is decided among the writes, on the head; a store without writes has no head.
-        let reads = is_read_only(&txn) && (self.engine().options.read_only || !asks_for_leases(&txn));
-        if reads {
+        let mut txn = self.checked_txn(txn.finish())?;
+        if self.reads(&txn) {
+            txn.blank_leases(!self.engine().options.keys_only_lease);
             return self.engine().read_txn(&txn);
         }
         if is_planted(Bug::AdvanceApart) {
@@ -54,11 +53,23 @@ impl Db {
         Ok(self.engine().submit_txn(txn, None)?.0)
     }
 
-    pub(super) fn checked_txn(&self, mut txn: Txn) -> Result<Txn> {
-        let options = &self.engine().options;
-        if !options.keys_only_lease {
-            txn.blank_leases();
+    /// Whether a txn is answered from what is visible, without being ordered. What asks for leases is decided among the
+    /// writes, on the head; a store without writes has no head.
+    fn reads(&self, txn: &Txn) -> bool {
+        is_read_only(txn) && (self.engine().options.read_only || !asks_for_leases(txn))
+    }
+
+    /// The same of any operation by itself.
+    pub(super) fn only_reads(&self, op: &Op) -> bool {
+        match op {
+            Op::Range(_) => true,
+            Op::Txn(txn) => self.reads(txn),
+            _ => false,
         }
+    }
+
+    pub(super) fn checked_txn(&self, txn: Txn) -> Result<Txn> {
+        let options = &self.engine().options;
         check_txn(&txn, TxnLimits { ops_max: options.txn_ops_max, depth_max: options.txn_depth_max })?;
         Ok(txn)
     }

@@ -21,7 +21,7 @@ use crate::kv::{LeaseId, Revision};
 use crate::memtable::Bounds;
 use crate::op::{
     Advance, AdvanceResponse, Compare, CompareResult, CompareTarget, Delete, DeleteResponse, Op, OpResponse, Put,
-    PutResponse, Range, RangeResponse, Txn, TxnResponse,
+    PutResponse, Range, RangeResponse, RevokeResponse, Txn, TxnResponse,
 };
 use crate::store::Version;
 use crate::store::entry::Entry;
@@ -34,10 +34,11 @@ pub(crate) enum Response {
     Put(PutResponse),
     Delete(DeleteResponse),
     Txn(TxnResponse),
-    /// Of lease commands and compactions: the store's revision after them.
+    /// Of other lease commands and compactions: the store's revision after them.
     Done(Revision),
+    Revoke(RevokeResponse),
     /// Of commands of cursors: the cursor's position after them.
-    Cursor(Revision),
+    Cursor(AdvanceResponse),
 }
 
 /// What a command answers and changes.
@@ -84,7 +85,10 @@ fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
             draft.late_grant(*id, *renewal_epoch, *stamp, *remaining_ms)
         }
         Kind::Compact { revision } => draft.compact(revision.get())?,
-        Kind::Cursor(cursor) => Response::Cursor(Revision::new(draft.cursors.run(state, command.time_ms, cursor)?)),
+        Kind::Cursor(cursor) => {
+            let position = Revision::new(draft.cursors.run(state, command.time_ms, cursor)?);
+            Response::Cursor(AdvanceResponse { revision: Revision::new(draft.revision()), position })
+        }
     };
     Ok(Outcome { response, changes: draft.finish(), replay: None })
 }

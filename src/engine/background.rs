@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::io::thread::{self, JoinHandle, ThreadId};
 use crate::options::{Durability, LogEvent};
 use crate::store::catalog::{SegmentRow, SegmentState};
+use crate::trace;
 
 /// A kind of background work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +144,7 @@ impl Engine {
     pub(crate) fn start_background(&self) {
         self.background.jobs.lock().serving = true;
         let Some(writer) = &self.writer else { return };
-        let (flush, expire) = {
+        let (flush, leases) = {
             let core = self.core.lock();
             (!core.closed.is_empty(), !core.state.leases.is_empty())
         };
@@ -152,7 +153,7 @@ impl Engine {
             (Job::Prepare, writer.log.wants_prepare()),
             (Job::Flush, flush),
             (Job::Merge, merge),
-            (Job::Expire, expire),
+            (Job::Expire, leases || self.next_lapse().is_some()),
             (Job::Tell, !self.background.events.lock().is_empty()),
         ];
         wanted.into_iter().filter(|(_, wanted)| *wanted).for_each(|(job, _)| self.kick(job));
@@ -204,6 +205,7 @@ impl Engine {
     /// Tells the log hook, soon and from a thread that holds no lock: the hook may do what it likes, close the store too.
     /// Without threads it is told at once.
     pub(crate) fn tell(&self, event: LogEvent) {
+        trace::log_event(&event);
         if self.options.log_hook.is_none() {
             return;
         }

@@ -8,6 +8,7 @@ use crate::engine::{Engine, Phase};
 use crate::error::{Error, Result};
 use crate::kv::LeaseId;
 use crate::store::catalog::Checkpoint;
+use crate::trace::{self, Timer};
 
 impl Engine {
     /// Ends the store for every handle. Waiters wake with `Closed`; threads end; the lock is given back whatever
@@ -22,6 +23,7 @@ impl Engine {
             core.phase = Phase::Closing;
             self.closed.store(true, Ordering::Release);
         }
+        let (_span, timer) = (trace::close(), Timer::start(self.clock.as_ref()));
         self.hub.close(Error::Closed);
         self.stop_background();
         let result = if self.writer.is_some() { self.close_files() } else { Ok(()) };
@@ -30,6 +32,7 @@ impl Engine {
         self.lock.lock().take();
         // What no thread was there to tell.
         self.tell_all();
+        trace::closed(self.revision().get(), timer.us(self.clock.as_ref()));
         match result {
             // It was told when it happened, and nothing was acknowledged since.
             Err(Error::Poisoned) => Ok(()),

@@ -25,6 +25,7 @@ use crate::lease::Terms;
 use crate::log::Frame;
 use crate::options::Durability;
 use crate::sabotage::{Bug, is_planted};
+use crate::trace;
 
 /// Who leads, and how far publication has come.
 #[derive(Debug)]
@@ -85,12 +86,15 @@ pub(crate) struct Batch {
     pub(crate) compacted: u64,
     pub(crate) leases: Vec<LeaseNote>,
     pub(crate) cursors: Vec<(Bytes, Option<Cursor>)>,
+    /// Cursors may hold compaction back until another time than before.
+    pub(crate) holds: bool,
 }
 
 impl Batch {
     /// The empty batch with this number.
     pub(crate) fn new(number: u64) -> Self {
-        Batch { number, last_index: 0, revision: 0, compacted: 0, leases: Vec::new(), cursors: Vec::new() }
+        let (leases, cursors) = (Vec::new(), Vec::new());
+        Batch { number, last_index: 0, revision: 0, compacted: 0, leases, cursors, holds: false }
     }
 }
 
@@ -139,15 +143,17 @@ impl Commit {
         self.published.store(index, Ordering::Release);
     }
 
-    /// Wakes all who wait; what is not published by now never will be.
-    pub(crate) fn poison(&self) {
+    /// Wakes all who wait; what nobody has in hand by now will never be published. Whether a leader has.
+    pub(crate) fn poison(&self) -> bool {
         let mut progress = self.progress.lock();
         // What a leader has in hand may still reach the disk; what is behind it will not.
-        let unknown = if progress.leader { u64::MAX } else { progress.published };
+        let leading = progress.leader;
+        let unknown = if leading { u64::MAX } else { progress.published };
         progress.failed_through.get_or_insert(unknown);
         self.failed.store(true, Ordering::Release);
         drop(progress);
         self.rooms.iter().for_each(|room| room.call(true));
+        leading
     }
 
     fn is_published(&self, index: u64) -> bool {
@@ -244,11 +250,15 @@ impl Engine {
         let mut turn = Turn { engine: self, batch: 0, last_index: 0, published: None, failed: true };
         let result = self.write_batch(effort, &mut turn);
         turn.failed = result.is_err();
+        let published = turn.published;
         drop(turn);
         match result {
             Ok(()) => {
                 self.hub.wake();
                 self.lessor.wake_lost();
+                if let Some(index) = published {
+                    trace::published(index, self.revision().get());
+                }
             }
             Err(error) => self.set_poison(error),
         }
@@ -272,6 +282,7 @@ impl Engine {
         if let Some(placement) = &placement {
             writer.log.write(placement, &mut buffer)?;
             buffer.clear();
+            placement.trace();
         }
         if effort == Effort::Sync {
             writer.log.sync()?;
@@ -310,7 +321,11 @@ impl Engine {
         }
         self.publish_leases(batch);
         if batch.compacted > compacted_before {
+            trace::compacted(batch.compacted, batch.revision);
             self.kick(Job::Merge);
+        }
+        if batch.holds {
+            self.schedule_lapse();
         }
     }
 
@@ -405,11 +420,16 @@ impl Drop for Turn<'_> {
         }
         progress.leader = false;
         commit.leading.store(false, Ordering::Release);
+        let last = progress.failed_through.is_some();
         drop(progress);
         // The next leader first: its sync is what everybody waits for.
         let own = usize::from(!self.batch.is_multiple_of(2));
         commit.rooms[1 - own].call(self.failed);
         commit.rooms[own].call(true);
+        if last {
+            // Poisoned, by itself or by others meanwhile: this was the last publication.
+            self.engine.hub.freeze(Some(Error::Poisoned));
+        }
         if self.failed && std::thread::panicking() {
             self.engine.set_poison(Error::Poisoned);
         }

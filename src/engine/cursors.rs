@@ -17,15 +17,19 @@
 //! The orderer decides that (`Engine::lapse_cursors`), and a command carries it out: in the state there is no clock and
 //! no weight. It names the position that was seen, so that one which has moved since is left alone. A lapsed cursor that
 //! advances before compaction has passed it is live again; one that was passed stays where it is until it is reset.
+//! Budgets are looked at when something is ordered to be compacted and when flushes and merges have changed what is held;
+//! for an age the thread that ends leases wakes up, too (`Engine::next_lapse`).
 //!
 //! Readers of cursors see a copy that moves with publication, in the order of the log.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::codec::{Reader, Write};
 use crate::engine::apply::Response;
+use crate::engine::background::Job;
 use crate::engine::command::{Kind, read_range, write_range};
 use crate::engine::state::State;
 use crate::engine::{Engine, inspect, millis};
@@ -96,6 +100,12 @@ impl Cursor {
         (!self.lapsed).then_some(self.position.saturating_add(1))
     }
 
+    /// From when on it is older than it may be, by the orderer's clock, if there is such a bound.
+    fn too_old_ms(&self) -> Option<u64> {
+        let max_age_ms = self.definition.max_age_ms;
+        (max_age_ms != 0).then(|| self.moved_ms.saturating_add(max_age_ms).saturating_add(1))
+    }
+
     /// Whether history that it has not consumed is gone.
     pub(crate) fn is_passed(&self, compacted: u64) -> bool {
         self.position.saturating_add(1) < compacted
@@ -109,6 +119,13 @@ pub(crate) fn effective<'c>(ordered: Option<u64>, cursors: impl Iterator<Item = 
 }
 
 impl State {
+    /// The cursors that hold back what was ordered to be compacted, and up to where that was; if it is held back at all.
+    fn holding(&self) -> Option<(u64, Vec<(&Bytes, &Cursor)>)> {
+        let ordered = self.compact_ordered.filter(|ordered| *ordered > self.compacted())?;
+        let holds = |(_, cursor): &(&Bytes, &Cursor)| cursor.hold().is_some_and(|hold| hold < ordered);
+        Some((ordered, self.cursors.iter().filter(holds).collect()))
+    }
+
     /// Whether every cursor is within the history, and no live one was passed by compaction.
     pub(crate) fn cursors_hold(&self) -> bool {
         let is_sound = |cursor: &Cursor| {
@@ -361,7 +378,7 @@ impl Engine {
     /// Runs a command of cursors; the cursor's position afterwards.
     pub(crate) fn submit_cursor(&self, command: CursorCommand) -> Result<Revision> {
         match self.submit(Kind::Cursor(command))? {
-            Response::Cursor(position) => Ok(position),
+            Response::Cursor(response) => Ok(response.position),
             other => unreachable!("a command of cursors answers {other:?}"),
         }
     }
@@ -379,8 +396,7 @@ impl Engine {
         Ok(self.cursors.lock().clone())
     }
 
-    /// Lets cursors lapse until what they hold is within its budgets. Looked at when something is ordered to be compacted,
-    /// and whenever flushes and merges have changed what is held.
+    /// Lets cursors lapse until what they hold is within its budgets.
     pub(crate) fn lapse_cursors(&self) -> Result<()> {
         while let Some((name, position)) = self.over_budget() {
             self.submit_cursor(CursorCommand::Lapse { name, position })?;
@@ -388,19 +404,37 @@ impl Engine {
         Ok(())
     }
 
+    /// When the next cursor lapses by its age, on the clock of leases, if one holds something back. Ages are by the wall
+    /// clock: if somebody sets it forward meanwhile, the cursor lapses later than it could; if back, this is only a look.
+    pub(crate) fn next_lapse(&self) -> Option<Duration> {
+        let core = self.core.lock();
+        let (_, holding) = core.state.holding()?;
+        let too_old_ms = holding.iter().filter_map(|(_, cursor)| cursor.too_old_ms()).min()?;
+        drop(core);
+        let wait = Duration::from_millis(too_old_ms).saturating_sub(self.clock.now().wall);
+        Some(self.lease_now().saturating_add(wait))
+    }
+
+    /// Has a thread awake once the next cursor lapses by its age. Called when a compaction was ordered that is held back,
+    /// and when cursors have changed that may hold it.
+    pub(crate) fn schedule_lapse(&self) {
+        if let Some(time) = self.next_lapse() {
+            self.lessor.wake_by(time);
+            self.kick(Job::Expire);
+        }
+    }
+
     /// The live cursor that must lapse next, if any. One that holds nothing back may be as far behind as it likes.
     fn over_budget(&self) -> Option<(Bytes, u64)> {
         let now_ms = millis(self.clock.now().wall);
         let core = self.core.lock();
         let state = &core.state;
-        let ordered = state.compact_ordered.filter(|ordered| *ordered > state.compacted())?;
-        let mut holding: Vec<(&Bytes, &Cursor)> = state.cursors.iter().collect();
-        holding.retain(|(_, cursor)| cursor.hold().is_some_and(|hold| hold < ordered));
+        let (ordered, mut holding) = state.holding()?;
         holding.sort_by_key(|(name, cursor)| (cursor.position, *name));
         let is_late = |cursor: &Cursor| {
-            let Definition { max_lag, max_age_ms, .. } = cursor.definition;
+            let max_lag = cursor.definition.max_lag;
             (max_lag != 0 && state.revision.saturating_sub(cursor.position) > max_lag)
-                || (max_age_ms != 0 && now_ms.saturating_sub(cursor.moved_ms) > max_age_ms)
+                || cursor.too_old_ms().is_some_and(|too_old_ms| now_ms >= too_old_ms)
         };
         let (late, furthest) = (holding.iter().find(|(_, cursor)| is_late(cursor)), holding.first());
         let version = self.version.load();

@@ -12,12 +12,10 @@ use crate::engine::state::{Lease, Standing};
 use crate::engine::{Engine, millis};
 use crate::error::{Error, Result};
 use crate::kv::{KeyValue, LeaseId, Revision};
-use crate::lease::{LeaseTime, Renewal};
+use crate::lease::{EPOCH, LeaseTime, Renewal};
 use crate::op::{GrantOptions, Op, OpResponse, Put, PutResponse, Txn, TxnResponse};
 use crate::store::key::{attached_key, attachment_bounds};
-
-/// How long the expiry thread waits without looking at the clock, which counts suspend while its wait does not.
-const EXPIRE_LOOK: Duration = Duration::from_secs(1);
+use crate::trace;
 
 /// How long it waits after an end that could not be ordered.
 const EXPIRE_RETRY: Duration = Duration::from_millis(100);
@@ -28,9 +26,6 @@ const LEASES_PER_CHECKPOINT: usize = 64;
 /// How often a random id that is taken is drawn again.
 const DRAWS_MAX: u32 = 100;
 
-/// What deadlines add to the boot clock, so that one that passed before the host booted is a time like any other.
-const EPOCH: Duration = Duration::from_secs(1 << 40);
-
 impl Engine {
     /// Grants a lease; id 0 draws a random positive one (LE-01).
     pub(crate) fn grant(&self, options: GrantOptions) -> Result<(LeaseId, Duration, Revision)> {
@@ -40,33 +35,45 @@ impl Engine {
 
     /// The same, under an operation id if there is one.
     pub(crate) fn grant_once(&self, options: GrantOptions, operation: Option<Request>) -> Result<Granted> {
+        let mut patience = self.options.write_timeout;
+        let (granted, ticket) = self.place_grant(options, operation, &mut patience)?;
+        self.wait(ticket)?;
+        let granted = granted?;
+        if granted.replay.is_none() {
+            self.note_late_grant(granted.id)?;
+        }
+        Ok(granted)
+    }
+
+    /// Gives a grant its place, as [`Engine::place`].
+    pub(crate) fn place_grant(
+        &self,
+        options: GrantOptions,
+        request: Option<Request>,
+        patience: &mut Duration,
+    ) -> Result<(Result<Granted>, Ticket)> {
         options.check()?;
-        let (ttl, lock_delay) = self.granted(&options);
-        let (ttl_ms, lock_delay_ms) = (millis(ttl), millis(lock_delay));
+        let (ttl_ms, lock_delay_ms) = (whole_millis(options.ttl), whole_millis(options.lock_delay));
+        let drawn = options.id.is_none();
         let mut draws = 0;
         loop {
-            let id = if options.id.is_none() { self.draw_lease_id() } else { options.id };
-            let stamp = self.stamp_rounded_up();
-            let kind = Kind::Grant { id, ttl_ms, lock_delay_ms, stamp };
-            match self.submit_grant(kind, operation, options.id.is_none()) {
-                Ok(Answer { response, replay }) => {
-                    let revision = done(response);
-                    if let Some((id, ttl_ms)) = replay.and_then(|replay| replay.granted) {
-                        return Ok(Granted { id, ttl: Duration::from_millis(ttl_ms), revision, replay });
-                    }
-                    self.note_late_grant(id)?;
-                    return Ok(Granted { id, ttl, revision, replay });
-                }
-                Err(Error::LeaseExists) if options.id.is_none() && draws < DRAWS_MAX => draws += 1,
-                Err(error) => return Err(error),
+            let id = if drawn { self.draw_lease_id() } else { options.id };
+            let kind = Kind::Grant { id, ttl_ms, lock_delay_ms, stamp: self.stamp_rounded_up() };
+            let operation = self.operation(request, &kind, drawn)?;
+            match self.place(kind, operation, patience)? {
+                (Err(Error::LeaseExists), _) if drawn && draws < DRAWS_MAX => draws += 1,
+                (answer, ticket) => return Ok((answer.map(|answer| self.granted_by(id, &options, answer)), ticket)),
             }
         }
     }
 
-    fn submit_grant(&self, kind: Kind, operation: Option<Request>, drawn: bool) -> Result<Answer> {
-        let (answer, ticket) = self.order_once(kind, operation, drawn)?;
-        self.wait(ticket)?;
-        Ok(answer)
+    /// What the answer to a grant says: if it is a repetition, what the first one was granted.
+    fn granted_by(&self, id: LeaseId, options: &GrantOptions, Answer { response, replay }: Answer) -> Granted {
+        let revision = done(response);
+        match replay.and_then(|replay| replay.granted) {
+            Some((id, ttl_ms)) => Granted { id, ttl: Duration::from_millis(ttl_ms), revision, replay },
+            None => Granted { id, ttl: self.granted_ttl(options.ttl), revision, replay },
+        }
     }
 
     /// The time to live and the lock delay that are granted: whole milliseconds, no less than the options allow (CH-03).
@@ -78,48 +85,56 @@ impl Engine {
         Duration::from_millis(whole_millis(ttl.max(self.options.min_ttl)))
     }
 
-    /// Runs a put, under an operation id if there is one.
-    pub(crate) fn submit_put(&self, mut put: Put, operation: Option<Request>) -> Result<(PutResponse, Option<Replay>)> {
-        put.options.ttl = put.options.ttl.map(|ttl| self.granted_ttl(ttl));
-        let timed = put.options.ttl.is_some().then(|| put.key.clone());
-        let Answer { response, replay } = self.submit_once(Kind::Put(put), operation)?;
-        let Response::Put(response) = response else { return Err(other_kind()) };
-        if replay.is_none() {
-            // The put stands, whatever becomes of this.
-            self.tell_failed(timed.map_or(Ok(()), |key| self.note_late_put(&key)));
+    /// Makes of a request what the options say: times in whole milliseconds, no less than the smallest (CH-03); keys alone
+    /// without their leases. What an operation id is compared with is the request as it was before.
+    pub(super) fn adjust(&self, kind: &mut Kind) {
+        match kind {
+            Kind::Grant { ttl_ms, .. } => *ttl_ms = (*ttl_ms).max(whole_millis(self.options.min_ttl)),
+            Kind::Put(put) => self.adjust_put(put),
+            Kind::Txn(txn) => txn.each_op(&mut |op| match op {
+                Op::Grant(grant) => (grant.ttl, grant.lock_delay) = self.granted(grant),
+                Op::Put(put) => self.adjust_put(put),
+                Op::Range(range) => range.blank_lease = !self.options.keys_only_lease,
+                Op::Delete(_) | Op::Revoke(_) | Op::Advance(_) | Op::Txn(_) => {}
+            }),
+            _ => {}
         }
+    }
+
+    fn adjust_put(&self, put: &mut Put) {
+        put.options.ttl = put.options.ttl.map(|ttl| self.granted_ttl(ttl));
+    }
+
+    /// Runs a put, under an operation id if there is one.
+    pub(crate) fn submit_put(&self, put: Put, operation: Option<Request>) -> Result<(PutResponse, Option<Replay>)> {
+        let kind = Kind::Put(put);
+        let started = Started::of(&kind);
+        let Answer { response, replay } = self.submit_once(kind, operation)?;
+        if replay.is_none() {
+            self.note_late(&started.with(&response));
+        }
+        let Response::Put(response) = response else { return Err(other_kind()) };
         Ok((response, replay))
     }
 
     /// Runs a txn that may write, under an operation id if there is one. What it grants is granted as by itself.
-    pub(crate) fn submit_txn(&self, mut txn: Txn, operation: Option<Request>) -> Result<(TxnResponse, Option<Replay>)> {
-        let mut timed = Vec::new();
-        txn.each_op(&mut |op| match op {
-            Op::Grant(grant) => (grant.ttl, grant.lock_delay) = self.granted(grant),
-            Op::Put(put) => {
-                if let Some(ttl) = &mut put.options.ttl {
-                    *ttl = self.granted_ttl(*ttl);
-                    timed.push(put.key.clone());
-                }
-            }
-            Op::Delete(_) | Op::Range(_) | Op::Revoke(_) | Op::Advance(_) | Op::Txn(_) => {}
-        });
-        let Answer { response, replay } = self.submit_once(Kind::Txn(txn), operation)?;
-        let Response::Txn(response) = response else { return Err(other_kind()) };
+    pub(crate) fn submit_txn(&self, txn: Txn, operation: Option<Request>) -> Result<(TxnResponse, Option<Replay>)> {
+        let kind = Kind::Txn(txn);
+        let started = Started::of(&kind);
+        let Answer { response, replay } = self.submit_once(kind, operation)?;
         if replay.is_none() {
-            // The txn stands, whatever becomes of this.
-            self.tell_failed(self.note_late_grants(&response));
-            self.tell_failed(timed.iter().try_for_each(|key| self.note_late_put(key)));
+            self.note_late(&started.with(&response));
         }
+        let Response::Txn(response) = response else { return Err(other_kind()) };
         Ok((response, replay))
     }
 
-    fn note_late_grants(&self, response: &TxnResponse) -> Result<()> {
-        response.responses.iter().try_for_each(|response| match response {
-            OpResponse::Grant(grant) => self.note_late_grant(grant.id),
-            OpResponse::Txn(nested) => self.note_late_grants(nested),
-            _ => Ok(()),
-        })
+    /// As `note_late_grant`, of all that a write began, or several; what was written stands, whatever becomes of this.
+    pub(crate) fn note_late(&self, started: &Started) {
+        let granted = started.granted.iter().try_for_each(|id| self.note_late_grant(*id));
+        self.tell_failed(granted);
+        let timed = started.timed.iter().try_for_each(|key| self.note_late_put(key));
+        self.tell_failed(timed);
     }
 
     /// As `note_late_grant`, of the hidden lease that a key was put with; who put it again meanwhile sees to that himself.
@@ -290,6 +305,8 @@ impl Engine {
         if self.core.lock().state.leases.get(&id).is_some_and(untouched) {
             // Something came in between: the command was stale and changed nothing.
             self.lessor.spare(id);
+        } else {
+            trace::lease_expired(id, lapses);
         }
         Ok(ticket)
     }
@@ -310,11 +327,11 @@ impl Engine {
         }
     }
 
-    /// Ends leases for as long as there are any.
+    /// Ends leases, and lets cursors lapse by their age, for as long as there is one that may.
     pub(crate) fn expire_until_idle(&self) -> Result<()> {
-        while self.lessor.wait_due(|| self.lease_now(), EXPIRE_LOOK) {
-            match self.expire_due() {
-                // A lease that cannot end now is tried again, without a hurry.
+        while self.lessor.wait_due(|| self.lease_now(), self.next_lapse()) {
+            match self.expire_due().and_then(|()| self.lapse_cursors()) {
+                // What cannot be ordered now is tried again, without a hurry.
                 Err(Error::Full { .. } | Error::Timeout) => self.lessor.pause(EXPIRE_RETRY),
                 other => other?,
             }
@@ -324,7 +341,10 @@ impl Engine {
 
     /// Ends a lease and deletes its keys, in one revision.
     pub(crate) fn revoke(&self, id: LeaseId) -> Result<Revision> {
-        self.submit(Kind::Revoke { id, cause: Cause::Owner }).map(done)
+        match self.submit(Kind::Revoke { id, cause: Cause::Owner })? {
+            Response::Revoke(response) => Ok(response.revision),
+            other => unreachable!("a revoke answers {other:?}"),
+        }
     }
 
     /// A lease's times, and its keys in key order if asked for; `None` if there is no such lease.
@@ -403,6 +423,70 @@ pub(crate) struct Renewed {
     pub(crate) mark: bool,
 }
 
+/// The times that a write began: those of the leases that it granted, and of the keys that it put for a time.
+#[derive(Debug, Default)]
+pub(crate) struct Started {
+    granted: Vec<LeaseId>,
+    timed: Vec<Bytes>,
+}
+
+impl Started {
+    /// The keys that a request puts for a time, whichever branches it takes.
+    pub(crate) fn of(kind: &Kind) -> Started {
+        let mut started = Started::default();
+        match kind {
+            Kind::Put(put) => started.add_put(put),
+            Kind::Txn(txn) => started.add_puts(txn),
+            _ => {}
+        }
+        started
+    }
+
+    fn add_put(&mut self, put: &Put) {
+        if put.options.ttl.is_some() {
+            self.timed.push(put.key.clone());
+        }
+    }
+
+    fn add_puts(&mut self, txn: &Txn) {
+        for op in txn.then.iter().chain(&txn.or_else) {
+            match op {
+                Op::Put(put) => self.add_put(put),
+                Op::Txn(nested) => self.add_puts(nested),
+                Op::Delete(_) | Op::Range(_) | Op::Grant(_) | Op::Revoke(_) | Op::Advance(_) => {}
+            }
+        }
+    }
+
+    /// The same, with the leases that the request was answered to have granted.
+    pub(crate) fn with(mut self, response: &Response) -> Started {
+        if let Response::Txn(txn) = response {
+            self.add_grants(txn);
+        }
+        self
+    }
+
+    fn add_grants(&mut self, response: &TxnResponse) {
+        for response in &response.responses {
+            match response {
+                OpResponse::Grant(grant) => self.granted.push(grant.id),
+                OpResponse::Txn(nested) => self.add_grants(nested),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn add_grant(&mut self, id: LeaseId) {
+        self.granted.push(id);
+    }
+
+    /// Adds those of another write.
+    pub(crate) fn append(&mut self, other: Started) {
+        self.granted.extend(other.granted);
+        self.timed.extend(other.timed);
+    }
+}
+
 /// What a grant came to.
 pub(crate) struct Granted {
     pub(crate) id: LeaseId,
@@ -416,9 +500,7 @@ pub(crate) struct Granted {
 fn done(response: Response) -> Revision {
     match response {
         Response::Done(revision) => revision,
-        Response::Put(_) | Response::Delete(_) | Response::Txn(_) | Response::Cursor(_) => {
-            unreachable!("lease commands answer Done")
-        }
+        other => unreachable!("a grant answers {other:?}"),
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) mod backup;
 pub(crate) mod build;
 mod close;
 pub(crate) mod command;
-mod commit;
+pub(crate) mod commit;
 pub(crate) mod cursors;
 pub(crate) mod dump;
 pub(crate) mod fence;
@@ -60,7 +60,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::db::signal::Signal;
 use crate::engine::apply::Response;
@@ -216,7 +216,8 @@ enum Obstacle {
 
 /// What one try to order a command came to.
 enum Ordered {
-    Done(Answer, Ticket),
+    /// An answer, or a refusal by what the store holds: either may be told once what the ticket names is published.
+    Done(Result<Answer>, Ticket),
     Obstacle(Obstacle),
 }
 
@@ -236,16 +237,34 @@ impl Engine {
 
     /// As `order`, for a command that may be a repetition.
     fn order_command(&self, kind: Kind, operation: Option<Operation>) -> Result<(Answer, Ticket)> {
+        let mut patience = self.options.write_timeout;
+        match self.place(kind, operation, &mut patience)? {
+            (Ok(answer), ticket) => Ok((answer, ticket)),
+            (Err(error), seen) => {
+                self.wait(seen)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a command its place. What it answers, be it a refusal, may be told once what the ticket names is published:
+    /// a refusal, too, must not tell of what a crash could take back. `patience` is what waiting for room may still take.
+    pub(crate) fn place(
+        &self,
+        mut kind: Kind,
+        operation: Option<Operation>,
+        patience: &mut Duration,
+    ) -> Result<(Result<Answer>, Ticket)> {
         self.writer()?;
         self.check_fork()?;
         let bounded = !matches!(kind, Kind::LeaseCheckpoint { .. });
         if bounded {
             self.check_request_bytes(kind.bytes_min())?;
         }
+        self.adjust(&mut kind);
         let seen = kind.needs_clocks().then(|| self.see());
         let mut command = Command { time_ms: millis(self.clock.now().wall), seen, operation, kind };
         let mut payload = Vec::with_capacity(256);
-        let mut patience = self.options.write_timeout;
         loop {
             payload.clear();
             command.encode(&mut payload);
@@ -254,7 +273,7 @@ impl Engine {
             }
             match self.try_order(&command, &payload)? {
                 Ordered::Done(answer, ticket) => return Ok((answer, ticket)),
-                Ordered::Obstacle(obstacle) => self.clear(obstacle, &mut patience)?,
+                Ordered::Obstacle(obstacle) => self.clear(obstacle, patience)?,
             }
             // A lease's time begins when it is granted, not when somebody first tried.
             if let Kind::Grant { stamp, .. } | Kind::Lapse { stamp, .. } = &mut command.kind {
@@ -273,8 +292,7 @@ impl Engine {
         let version = self.version.load();
         let outcome = match apply::evaluate(&core.state, &version, command) {
             Ok(outcome) => outcome,
-            // A refusal, too, must not tell of what a crash could take back.
-            Err(error) => return self.after_publication(core, Err(error)),
+            Err(error) => return Ok(Ordered::Done(Err(error), core.ticket())),
         };
         // Before it is known to change nothing: a txn that could put is refused, whichever branch it takes (CP-09). What
         // was done before is answered all the same.
@@ -286,26 +304,15 @@ impl Engine {
             return if weighed { Err(full) } else { Ok(Ordered::Obstacle(Obstacle::Weight)) };
         }
         if outcome.changes.is_empty() {
-            return self.after_publication(core, Ok(Answer { response: outcome.response, replay: outcome.replay }));
+            // Not logged: its answer waits for the last index that it saw.
+            let answer = Answer { response: outcome.response, replay: outcome.replay };
+            return Ok(Ordered::Done(Ok(answer), core.ticket()));
         }
         if let Err(obstacle) = self.reserve(&mut core, &outcome.changes, payload.len()) {
             return Ok(Ordered::Obstacle(obstacle));
         }
         self.install(&mut core, &outcome.changes, payload);
-        Ok(Ordered::Done(Answer { response: outcome.response, replay: None }, core.ticket()))
-    }
-
-    /// The answer of a command that is not logged: it waits for the last index that it saw.
-    fn after_publication(&self, core: MutexGuard<'_, Core>, answer: Result<Answer>) -> Result<Ordered> {
-        let seen = core.ticket();
-        drop(core);
-        match answer {
-            Ok(answer) => Ok(Ordered::Done(answer, seen)),
-            Err(error) => {
-                self.wait(seen)?;
-                Err(error)
-            }
-        }
+        Ok(Ordered::Done(Ok(Answer { response: outcome.response, replay: None }), core.ticket()))
     }
 
     /// Makes sure that nothing behind it can fail: room in the frame, in the log and in the memtable.
@@ -455,7 +462,10 @@ impl Engine {
             first
         };
         self.poisoned.store(true, Ordering::Release);
-        self.commit.poison();
+        let publishing = self.commit.poison();
+        if !publishing {
+            self.hub.freeze(Some(Error::Poisoned));
+        }
         self.lessor.poison();
         self.broken.give();
         self.background.wake();
@@ -580,6 +590,8 @@ impl Batch {
         self.revision = state.revision;
         self.compacted = state.compacted();
         self.cursors.extend(changes.cursors.iter().cloned());
+        let is_held = state.compact_ordered.is_some_and(|ordered| ordered > state.compacted());
+        self.holds |= is_held && (changes.compact_ordered.is_some() || !changes.cursors.is_empty());
         for (id, change) in &changes.leases {
             self.leases.push(match change {
                 LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crate::codec::{Reader, Write};
 use crate::engine::apply::{Outcome, Response};
 use crate::engine::command::{Command, Kind, Stamp};
-use crate::engine::commit::Ticket;
+use crate::engine::cursors::CursorCommand;
 use crate::engine::results::{Keep, Stored};
 use crate::engine::state::State;
 use crate::engine::{Engine, Writer, results};
@@ -123,14 +123,19 @@ impl Operation {
     }
 }
 
-/// Tells a request from others: a hash of its encoding, without what the orderer puts into it.
+/// Tells a request from others: a hash of its encoding as the caller gave it, without what the orderer puts into it or
+/// makes of it afterwards. With other options it is the same request.
 fn fingerprint(kind: &Kind, drawn: bool) -> u64 {
     let mut request = kind.clone();
-    if let Kind::Grant { id, stamp, .. } = &mut request {
-        *stamp = Stamp::default();
-        if drawn {
-            *id = LeaseId::NONE;
+    match &mut request {
+        Kind::Grant { id, stamp, .. } => {
+            *stamp = Stamp::default();
+            if drawn {
+                *id = LeaseId::NONE;
+            }
         }
+        Kind::Cursor(CursorCommand::Create { max, .. }) => *max = 0,
+        _ => {}
     }
     let mut bytes = Vec::new();
     bytes.put_u8(request.tag());
@@ -312,7 +317,8 @@ pub(crate) struct Answer {
 impl Engine {
     /// Takes a command through the whole write path, unless it has been through it before under this id.
     pub(crate) fn submit_once(&self, kind: Kind, request: Option<Request>) -> Result<Answer> {
-        let (answer, ticket) = self.order_once(kind, request, false)?;
+        let operation = self.operation(request, &kind, false)?;
+        let (answer, ticket) = self.order_command(kind, operation)?;
         self.wait(ticket)?;
         Ok(answer)
     }
@@ -323,13 +329,9 @@ impl Engine {
         records.iter().map(|record| (record.id, record.revision)).collect()
     }
 
-    /// As [`Engine::order`], under an operation id if there is one; `drawn` says that a grant's id was not asked for.
-    pub(crate) fn order_once(&self, kind: Kind, request: Option<Request>, drawn: bool) -> Result<(Answer, Ticket)> {
-        let operation = match request {
-            Some(request) => Some(Operation::new(request, &kind, drawn, &self.options)?),
-            None => None,
-        };
-        self.order_command(kind, operation)
+    /// What makes a request take effect once, if it is to; `drawn` says that a grant's id was not asked for.
+    pub(crate) fn operation(&self, request: Option<Request>, kind: &Kind, drawn: bool) -> Result<Option<Operation>> {
+        request.map(|request| Operation::new(request, kind, drawn, &self.options)).transpose()
     }
 }
 

@@ -45,6 +45,7 @@ use crate::store::catalog::{
 };
 use crate::store::run::{Run, RunInfo, run_path};
 use crate::store::state_file::{self, state_path};
+use crate::trace::{self, Timer};
 use crate::watch::{History, Hub};
 
 /// What opening takes.
@@ -200,7 +201,7 @@ impl Opening {
         let engine = self.engine(contents.meta.clone(), state, runs, None);
         engine.replay(scan)?;
         engine.serve()?;
-        engine.hub.freeze();
+        engine.hub.freeze(None);
         Ok(engine)
     }
 
@@ -284,7 +285,9 @@ impl Opening {
         let read = file.and_then(|file| read_full_at(file.as_ref(), IoSite::LogRead, &mut behind, offset));
         read.map_err(|error| Error::io("read", &path, error))?;
         if behind != [0; 48] {
-            self.options.tell(&LogEvent::TornTail { file: path, offset });
+            let event = LogEvent::TornTail { file: path, offset };
+            trace::log_event(&event);
+            self.options.tell(&event);
         }
         Ok(())
     }
@@ -312,8 +315,8 @@ impl Opening {
                 weighed: AtomicU64::new(0),
                 writer,
                 meta,
+                lessor: Lessor::new(self.clock.alarm()),
                 hub: Hub::new(history, self.clock, state.revision, self.options.watches_max),
-                lessor: Lessor::default(),
                 cursors: Mutex::new(state.cursors.clone()),
                 pins: crate::engine::pin::Pins::default(),
                 background: background::Background::default(),
@@ -349,10 +352,12 @@ impl Engine {
     /// hold is proven.
     fn replay(&self, scan: &Scan) -> Result<()> {
         // What the checkpoint covers is passed over; from there on every entry must be the next one.
-        let (checkpoint, mut proven) = {
+        let (checkpoint, checkpoint_revision) = {
             let core = self.core.lock();
             (core.state.index, core.state.revision)
         };
+        let mut proven = checkpoint_revision;
+        let timer = Timer::start(self.clock.as_ref());
         for frame in &scan.frames {
             for record in frame.records() {
                 if let Record::Entry { index, payload, .. } = record
@@ -373,6 +378,9 @@ impl Engine {
             }
         }
         self.publish_replayed();
+        let (commands, revision) = (self.published_index() - checkpoint, self.revision().get());
+        let took_us = timer.us(self.clock.as_ref());
+        trace::replayed(scan.frames.len(), commands, checkpoint_revision, revision, took_us);
         if self.writer.is_none() {
             // Nothing was copied and synced again, so only this is known to be on the disk.
             self.synced.store(proven, Ordering::Release);

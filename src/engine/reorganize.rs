@@ -20,6 +20,7 @@ use crate::store::catalog::{Checkpoint, Edit, LeaseRow, LeaseState, RunRow, Segm
 use crate::store::flush::flush;
 use crate::store::merge::{Merged, Retention, merge_into};
 use crate::store::run::{Run, RunInfo, run_path};
+use crate::trace::{self, Timer};
 
 impl Engine {
     /// Closes and flushes the active memtable, so that runs hold everything.
@@ -73,6 +74,7 @@ impl Engine {
         let _one = writer.flushing.lock();
         writer.check_open()?;
         let Some(closed) = self.core.lock().closed.front().cloned() else { return Ok(false) };
+        let (_span, timer) = (trace::flush(), Timer::start(self.clock.as_ref()));
         self.wait(closed.ticket)?;
         if self.options.durability != Durability::Synced {
             // A run must never hold what the log could still lose.
@@ -102,6 +104,7 @@ impl Engine {
                 writer.checkpoint_edit(edit, &closed)
             })
         })?;
+        let (named, entries, bytes) = made(run.as_deref());
         self.edit_version(|version| {
             version.memtables.retain(|memtable| !Arc::ptr_eq(memtable, &closed.memtable));
             version.runs.splice(0..0, run);
@@ -111,9 +114,11 @@ impl Engine {
         self.core.lock().closed.pop_front();
         self.background.wake();
         for seq in dropped {
+            trace::segment_dropped(seq);
             self.tell_failed(writer.log.remove_file(seq));
         }
         state_file.replaced.iter().for_each(|id| self.remove_state_file(*id));
+        trace::flushed(named, closed.revision, entries, bytes, timer.us(self.clock.as_ref()));
         self.kick(Job::Merge);
         Ok(true)
     }
@@ -197,6 +202,7 @@ impl Engine {
         if count == 0 || (count == 1 && version.runs[0].info.compacted >= compacted) {
             return Ok(false);
         }
+        let (_span, timer) = (trace::merge(count), Timer::start(self.clock.as_ref()));
         let taken = &version.runs[..count];
         let mut sources = Vec::with_capacity(count);
         for run in taken {
@@ -213,7 +219,9 @@ impl Engine {
             other => other?,
         };
         let run = self.open_made(info)?;
+        let (named, entries, bytes) = made(run.as_deref());
         self.replace_runs(writer, taken, run, compacted)?;
+        trace::merged(count, named, entries, bytes, timer.us(self.clock.as_ref()));
         Ok(true)
     }
 
@@ -267,6 +275,11 @@ impl Engine {
         }
         count
     }
+}
+
+/// Name, entries and bytes of a run that was made, for who is told of it; 0 is no name.
+fn made(run: Option<&Run>) -> (u64, u64, u64) {
+    run.map_or((0, 0, 0), |run| (run.info.id, run.info.entries, run.info.len))
 }
 
 /// Making a file that nothing names yet can be tried again if all that was missing is a descriptor, as on a full disk.

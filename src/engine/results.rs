@@ -1,8 +1,8 @@
 //! Answers as bytes: what is remembered of an operation with an id, in memory and in state files.
 //!
 //! ```text
-//! u8 what | body        1 put, 2 delete, 3 txn, 4 done, 5 granted, 33 cursor;
-//!                       in a txn also 6 range, 7 grant, 8 revoke, 35 advance
+//! u8 what | body        1 put, 2 delete, 3 txn, 4 done, 5 granted, 8 revoke, 33 cursor;
+//!                       in a txn also 6 range, 7 grant, 35 advance
 //! ```
 //! Numbers are varints, lists have their count in front, bytes their length, what may be missing a u8 0 or 1. An answer
 //! that is too long is encoded without keys and values, and if that does not do, without the answers inside a txn.
@@ -43,10 +43,8 @@ pub(crate) fn encode(stored: &Stored<'_>, keep: Keep) -> Vec<u8> {
         (Response::Put(put), _) => write_put(&mut out, put, keep),
         (Response::Delete(delete), _) => write_delete(&mut out, delete, keep),
         (Response::Txn(txn), _) => write_txn(&mut out, txn, keep),
-        (Response::Cursor(position), _) => {
-            out.put_u8(CURSOR);
-            out.put_varint(position.get());
-        }
+        (Response::Revoke(revoke), _) => write_revoke(&mut out, revoke),
+        (Response::Cursor(cursor), _) => write_advance(&mut out, CURSOR, cursor),
         (Response::Done(revision), None) => {
             out.put_u8(DONE);
             out.put_varint(revision.get());
@@ -69,7 +67,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Response, Option<(LeaseId, u64)>)>
         PUT => Response::Put(read_put(&mut reader)?),
         DELETE => Response::Delete(read_delete(&mut reader)?),
         TXN => Response::Txn(read_txn(&mut reader, 0)?),
-        CURSOR => Response::Cursor(read_revision(&mut reader)?),
+        REVOKE => Response::Revoke(read_revoke(&mut reader)?),
+        CURSOR => Response::Cursor(read_advance(&mut reader)?),
         DONE => Response::Done(read_revision(&mut reader)?),
         GRANTED => {
             let revision = read_revision(&mut reader)?;
@@ -133,13 +132,14 @@ fn read_range(reader: &mut Reader<'_>) -> Option<RangeResponse> {
 
 fn write_grant(out: &mut Vec<u8>, grant: &GrantResponse) {
     out.put_u8(GRANT);
+    out.put_varint(grant.revision.get());
     out.put_varint_signed(grant.id.get());
     out.put_varint(millis(grant.ttl));
 }
 
 fn read_grant(reader: &mut Reader<'_>) -> Option<GrantResponse> {
-    let id = LeaseId::new(reader.varint_signed()?);
-    Some(GrantResponse { id, ttl: Duration::from_millis(reader.varint()?) })
+    let (revision, id) = (read_revision(reader)?, LeaseId::new(reader.varint_signed()?));
+    Some(GrantResponse { revision, id, ttl: Duration::from_millis(reader.varint()?) })
 }
 
 fn write_revoke(out: &mut Vec<u8>, revoke: &RevokeResponse) {
@@ -150,6 +150,16 @@ fn write_revoke(out: &mut Vec<u8>, revoke: &RevokeResponse) {
 
 fn read_revoke(reader: &mut Reader<'_>) -> Option<RevokeResponse> {
     Some(RevokeResponse { revision: read_revision(reader)?, deleted: reader.varint()? })
+}
+
+fn write_advance(out: &mut Vec<u8>, what: u8, advance: &AdvanceResponse) {
+    out.put_u8(what);
+    out.put_varint(advance.revision.get());
+    out.put_varint(advance.position.get());
+}
+
+fn read_advance(reader: &mut Reader<'_>) -> Option<AdvanceResponse> {
+    Some(AdvanceResponse { revision: read_revision(reader)?, position: read_revision(reader)? })
 }
 
 fn write_txn(out: &mut Vec<u8>, txn: &TxnResponse, keep: Keep) {
@@ -166,11 +176,7 @@ fn write_txn(out: &mut Vec<u8>, txn: &TxnResponse, keep: Keep) {
             OpResponse::Txn(nested) => write_txn(out, nested, keep),
             OpResponse::Grant(grant) => write_grant(out, grant),
             OpResponse::Revoke(revoke) => write_revoke(out, revoke),
-            OpResponse::Advance(advance) => {
-                out.put_u8(ADVANCE);
-                out.put_varint(advance.revision.get());
-                out.put_varint(advance.position.get());
-            }
+            OpResponse::Advance(advance) => write_advance(out, ADVANCE, advance),
         }
     }
 }
@@ -190,10 +196,7 @@ fn read_txn(reader: &mut Reader<'_>, depth: u32) -> Option<TxnResponse> {
             TXN => OpResponse::Txn(read_txn(reader, depth + 1)?),
             GRANT => OpResponse::Grant(read_grant(reader)?),
             REVOKE => OpResponse::Revoke(read_revoke(reader)?),
-            ADVANCE => OpResponse::Advance(AdvanceResponse {
-                revision: read_revision(reader)?,
-                position: read_revision(reader)?,
-            }),
+            ADVANCE => OpResponse::Advance(read_advance(reader)?),
             _ => return None,
         });
     }
@@ -290,7 +293,7 @@ mod tests {
             OpResponse::Range(range),
             OpResponse::Range(counted),
             OpResponse::Txn(nested),
-            OpResponse::Grant(GrantResponse { id: LeaseId::new(-7), ttl: Duration::from_millis(1500) }),
+            OpResponse::Grant(GrantResponse { revision, id: LeaseId::new(-7), ttl: Duration::from_millis(1500) }),
             OpResponse::Revoke(RevokeResponse { revision, deleted: 300 }),
             OpResponse::Advance(AdvanceResponse { revision, position: revision + 400 }),
         ];
@@ -300,7 +303,8 @@ mod tests {
             (Response::Delete(delete), None),
             (Response::Txn(TxnResponse { revision, succeeded: true, responses }), None),
             (Response::Done(revision), None),
-            (Response::Cursor(revision), None),
+            (Response::Revoke(RevokeResponse { revision, deleted: 300 }), None),
+            (Response::Cursor(AdvanceResponse { revision, position: revision + 300 }), None),
             (Response::Done(revision), Some((LeaseId::new(-3), 5_000))),
         ]
     }

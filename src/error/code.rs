@@ -183,17 +183,18 @@ impl Error {
     }
 
     /// The number that belongs to the code, for languages whose errors are numbers and a text: the limit that was passed
-    /// (`REQUEST_TOO_LARGE`, `TOO_MANY_OPS`), the compact revision (`COMPACTED`), the store's revision
+    /// (`REQUEST_TOO_LARGE`, `TOO_MANY_OPS`, `LEASE_TTL_TOO_LARGE`, `NO_SPACE`, `FULL`), the compact revision (`COMPACTED`), the store's revision
     /// (`FUTURE_REVISION`), the cursor's position (`CURSOR_MOVED`), the holder's process id (`LOCKED`), the offset in the
-    /// file (`CORRUPT`). Zero for all others, and if it is not known.
+    /// file (`CORRUPT`), the format (`FORMAT_TOO_NEW`). Zero for all others, and if it is not known.
     pub fn detail(&self) -> i64 {
         let number = match self {
-            Error::TooLarge { max, .. } => *max,
+            Error::TooLarge { max, .. } | Error::Full { max, .. } => *max,
             Error::Compacted { compacted } => compacted.get(),
             Error::FutureRevision { current } => current.get(),
             Error::CursorMoved { position } => position.get(),
             Error::Locked { holder: Some(holder) } => u64::from(holder.pid),
             Error::Corrupt { offset, .. } => *offset,
+            Error::FormatTooNew { format, .. } => u64::from(*format),
             _ => 0,
         };
         i64::try_from(number).unwrap_or(i64::MAX)

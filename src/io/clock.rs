@@ -4,9 +4,10 @@ use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Clock, Now, sys};
+use super::{Alarm, Clock, Now, alarm, sys};
 
 /// The host's clocks and random numbers.
 #[derive(Clone, Debug)]
@@ -36,6 +37,10 @@ impl Clock for SystemClock {
 
     fn boot(&self) -> Duration {
         sys::time_since_boot().unwrap_or_else(|| self.start.elapsed())
+    }
+
+    fn alarm(&self) -> Arc<dyn Alarm> {
+        alarm::system()
     }
 
     fn random(&self, buf: &mut [u8]) {

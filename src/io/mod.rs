@@ -14,12 +14,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use alarm::Alarm;
+pub(crate) use alarm::looking;
 pub(crate) use sys::is_out_of_descriptors;
 #[cfg(feature = "cli")]
 pub(crate) use sys::{is_in_foreground, send_signal, wait_for_end};
 
 use crate::error::Holder;
 
+mod alarm;
 mod clock;
 pub mod fs;
 mod lock;
@@ -284,6 +287,11 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// The clock that lease deadlines run on: time since boot, suspend included.
     fn boot(&self) -> Duration {
         self.now().boot
+    }
+    /// Where a thread sleeps until a time of that clock. One that nobody has made for this clock looks at it once a
+    /// second.
+    fn alarm(&self) -> Arc<dyn Alarm> {
+        looking()
     }
     /// Random bytes for ids, not for secrets.
     fn random(&self, buf: &mut [u8]);

@@ -21,7 +21,12 @@
 //! **Told twice.** That a lease is lost is marked in publication, so that nobody who learned of its end in any way finds it
 //! alive. Who waits for that is woken later, by [`Lessor::wake_lost`]: his code must not run inside the write path.
 //!
-//! Lock order: the lessor's mutex comes after those of the engine, and nothing is taken inside it.
+//! **Asleep until something is due.** The thread that ends leases (`engine/leases.rs`) sleeps until the first deadline, by
+//! an alarm of the boot clock. It is rung only if it would sleep too long: for a deadline before the one that it waits
+//! for, and when there is nothing to wait for any more. A lease that is kept alive is no reason: when its old deadline
+//! comes, the thread looks again.
+//!
+//! Lock order: the lessor's mutex comes after those of the engine, and nothing is taken inside it but the alarm's.
 
 mod deadline;
 
@@ -35,15 +40,18 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::db::signal::Signal;
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
+use crate::io::Alarm;
 use crate::kv::LeaseId;
+use crate::trace;
 use deadline::Deadlines;
 
 /// Deadlines of the published leases.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lessor {
     inner: Mutex<Inner>,
-    /// Signalled when a lease starts, when an expiry has been published or given up, when the store is poisoned, and at
-    /// close. A deadline that a renewal moves is later than before: who waits for it looks again when the old one comes.
+    /// Where the thread that ends leases sleeps.
+    alarm: Arc<dyn Alarm>,
+    /// Signalled when an expiry has been published or given up, when the store is poisoned, and at close.
     changed: Condvar,
     /// Whether somebody is to be woken: a copy of what `inner` says, to be looked at without it.
     wakes_pending: AtomicBool,
@@ -57,8 +65,10 @@ struct Inner {
     /// What is given once a lease has ended or lapsed, by numbers of their listeners. So a listener is there for as long
     /// as the grant that it listened to.
     listeners: BTreeMap<LeaseId, BTreeMap<u64, Arc<Signal>>>,
-    /// Marked, and nobody woken yet.
-    lost: Vec<Arc<Signal>>,
+    /// Until when the thread that ends leases sleeps, while it does.
+    asleep_until: Option<Duration>,
+    /// Marked, and nobody woken yet; and whether nobody was told before that the lease is lost to him.
+    lost: Vec<(LeaseId, Arc<Signal>, bool)>,
     closed: bool,
     /// Nothing ends any more until a reopen.
     poisoned: bool,
@@ -154,10 +164,16 @@ impl Inner {
 }
 
 impl Lessor {
+    /// Without leases, with an alarm of the boot clock.
+    pub(crate) fn new(alarm: Arc<dyn Alarm>) -> Lessor {
+        Lessor { inner: Mutex::default(), alarm, changed: Condvar::new(), wakes_pending: AtomicBool::new(false) }
+    }
+
     /// A grant was published, or a store with this lease opened: it ends at `deadline`.
     pub(crate) fn start(&self, id: LeaseId, terms: Terms, deadline: Duration) {
         let mut inner = self.inner.lock();
         inner.start(id, terms, deadline);
+        self.ring_before(&inner, deadline);
         // One command may have ended a lease of this id and granted it again.
         self.tell_lost(inner, id);
     }
@@ -170,6 +186,7 @@ impl Lessor {
             Some(_) => inner.deadlines.set(id, deadline),
             None => inner.start(id, terms, deadline),
         }
+        self.ring_before(&inner, deadline);
         self.changed.notify_all();
     }
 
@@ -181,6 +198,7 @@ impl Lessor {
         (known.marked, known.revoking) = (false, false);
         let deadline = now.saturating_add(known.terms.lock_delay);
         inner.deadlines.set(id, deadline);
+        self.ring_before(&inner, deadline);
         self.tell_lost(inner, id);
     }
 
@@ -189,14 +207,29 @@ impl Lessor {
         let mut inner = self.inner.lock();
         inner.deadlines.remove(id);
         inner.leases.remove(&id);
+        if inner.leases.is_empty() {
+            self.ring_before(&inner, Duration::ZERO);
+        }
         self.tell_lost(inner, id);
+    }
+
+    /// Wakes the thread that ends leases if it would sleep beyond this time.
+    fn ring_before(&self, inner: &Inner, deadline: Duration) {
+        if inner.asleep_until.is_some_and(|until| deadline < until) {
+            self.alarm.ring();
+        }
+    }
+
+    /// Has the thread that ends leases awake at this time, if it sleeps.
+    pub(crate) fn wake_by(&self, time: Duration) {
+        self.ring_before(&self.inner.lock(), time);
     }
 
     /// Wakes who waits for a change, and marks the loss of this lease for who listens.
     fn tell_lost(&self, mut inner: MutexGuard<'_, Inner>, id: LeaseId) {
         for signal in inner.listeners.remove(&id).into_iter().flat_map(BTreeMap::into_values) {
-            signal.mark();
-            inner.lost.push(signal);
+            let first = signal.mark();
+            inner.lost.push((id, signal, first));
             self.wakes_pending.store(true, Ordering::Relaxed);
         }
         self.changed.notify_all();
@@ -210,7 +243,12 @@ impl Lessor {
                 self.wakes_pending.store(false, Ordering::Relaxed);
                 std::mem::take(&mut inner.lost)
             };
-            lost.iter().for_each(|signal| signal.give());
+            for (id, signal, first) in lost {
+                signal.give();
+                if first {
+                    trace::session_lost(id);
+                }
+            }
         }
     }
 
@@ -306,7 +344,11 @@ impl Lessor {
 
     /// An expiry changed nothing, or could not be ordered: the lease lives on and may expire again.
     pub(crate) fn spare(&self, id: LeaseId) {
-        self.inner.lock().set_revoking(id, false);
+        let mut inner = self.inner.lock();
+        inner.set_revoking(id, false);
+        if let Some(deadline) = inner.deadlines.get(id) {
+            self.ring_before(&inner, deadline);
+        }
         self.changed.notify_all();
     }
 
@@ -318,20 +360,22 @@ impl Lessor {
         }
     }
 
-    /// Waits until a deadline passes, or at most `bound`; false once there is no lease to wait for.
-    pub(crate) fn wait_due(&self, now: impl Fn() -> Duration, bound: Duration) -> bool {
+    /// Waits until a deadline passes, or `other` comes, or perhaps for less; false once there is nothing to wait for.
+    pub(crate) fn wait_due(&self, now: impl Fn() -> Duration, other: Option<Duration>) -> bool {
         let mut inner = self.inner.lock();
-        if inner.closed || inner.poisoned {
+        if inner.closed || inner.poisoned || (inner.leases.is_empty() && other.is_none()) {
             return false;
         }
-        if inner.deadlines.iter().next().is_none() {
-            return false;
-        }
-        // What others are about to end may be spared, or lapse and be due again.
-        let first = inner.deadlines.iter().find(|(_, id)| !inner.is_revoking(*id));
-        let wait = first.map_or(bound, |(deadline, _)| deadline.saturating_sub(now()).min(bound));
-        if !wait.is_zero() {
-            self.changed.wait_for(&mut inner, wait);
+        // What others are about to end may be spared, or lapse and be due again: then it is rung.
+        let first = inner.deadlines.iter().find(|(_, id)| !inner.is_revoking(*id)).map(|(deadline, _)| deadline);
+        let (until, now) = (first.into_iter().chain(other).min().unwrap_or(Duration::MAX), now());
+        if until > now {
+            inner.asleep_until = Some(until);
+            MutexGuard::unlocked(&mut inner, || {
+                let boot = |time: Duration| if time == Duration::MAX { time } else { time.saturating_sub(EPOCH) };
+                self.alarm.sleep(boot(now), boot(until));
+            });
+            inner.asleep_until = None;
         }
         !inner.closed
     }
@@ -371,13 +415,19 @@ impl Lessor {
         let listeners: Vec<_> = {
             let mut inner = self.inner.lock();
             set(&mut inner);
+            self.ring_before(&inner, Duration::ZERO);
             inner.listeners.values().flat_map(BTreeMap::values).cloned().collect()
         };
         self.changed.notify_all();
-        listeners.iter().for_each(|signal| signal.give());
+        for signal in &listeners {
+            signal.give();
+        }
         self.wake_lost();
     }
 }
+
+/// What deadlines add to the boot clock, so that one that passed before the host booted is a time like any other.
+pub(crate) const EPOCH: Duration = Duration::from_secs(1 << 40);
 
 /// How much of a lease is left when its store opens, and by how much its deadline has passed (CH-05, LE-08). Never
 /// early: a clock that went backward counts as no time at all, and a lease whose owner died while keeping it alive gets
@@ -393,6 +443,7 @@ pub(crate) fn remaining_at_open(ttl_ms: u64, remaining_ms: u64, renewed: bool, e
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::looking;
 
     const S: Duration = Duration::from_secs(1);
 
@@ -402,7 +453,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_due_once_and_a_spared_one_again() {
-        let lessor = Lessor::default();
+        let lessor = Lessor::new(looking());
         lessor.start(LeaseId::new(1), terms(S), 5 * S);
         assert!(lessor.due(4 * S).is_empty());
         assert_eq!(lessor.due(5 * S), [LeaseId::new(1)]);
@@ -415,7 +466,7 @@ mod tests {
 
     #[test]
     fn the_first_renewal_asks_for_a_mark() {
-        let lessor = Lessor::default();
+        let lessor = Lessor::new(looking());
         let id = LeaseId::new(1);
         lessor.start(id, terms(3 * S), 3 * S);
         assert_eq!(lessor.renew(id, None, || S), Renewal::Renewed { ttl: 3 * S, mark: true, grant: 1 });
@@ -429,7 +480,7 @@ mod tests {
     /// not the new grant's, whose own first renewal would else never be written down.
     #[test]
     fn a_mark_is_of_one_grant() {
-        let lessor = Lessor::default();
+        let lessor = Lessor::new(looking());
         let id = LeaseId::new(1);
         lessor.start(id, terms(3 * S), 3 * S);
         let Renewal::Renewed { grant: old, .. } = lessor.renew(id, None, || S) else { panic!("it lives") };
@@ -444,7 +495,7 @@ mod tests {
 
     #[test]
     fn a_lapsed_lease_is_due_once_its_delay_is_over() {
-        let lessor = Lessor::default();
+        let lessor = Lessor::new(looking());
         let id = LeaseId::new(1);
         lessor.start(id, Terms { lock_delay: 4 * S, ..terms(3 * S) }, 3 * S);
         let Renewal::Renewed { grant, .. } = lessor.renew(id, None, || S) else { panic!("it lives") };
@@ -460,15 +511,15 @@ mod tests {
     /// and nobody ended the lease that was spared or had lapsed.
     #[test]
     fn who_ends_leases_waits_for_those_that_others_end() {
-        let lessor = Lessor::default();
+        let lessor = Lessor::new(looking());
         let id = LeaseId::new(1);
         lessor.start(id, terms(S), S);
         assert!(lessor.claim(id, S));
-        assert!(lessor.wait_due(|| S, Duration::from_millis(1)));
+        assert!(lessor.wait_due(|| S, Some(S)));
         lessor.spare(id);
         assert_eq!(lessor.due(S), [id]);
         lessor.end(id);
-        assert!(!lessor.wait_due(|| S, S));
+        assert!(!lessor.wait_due(|| S, None));
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(crate) use segment::{SegmentInfo, SegmentSpan, SegmentState, segment_path};
 use crate::error::{Error, Result};
 use crate::io::{Disk, IoSite};
 use crate::sabotage::{Bug, is_planted};
+use crate::trace;
 use frame::Seal;
 use prepare::Preparing;
 use record::SegmentHeader;
@@ -109,6 +110,15 @@ struct State {
     unsynced: Vec<Arc<SegmentFile>>,
     /// How far the next fill goes.
     fill_bytes: u64,
+}
+
+impl Placement {
+    /// Tells that a segment begins with it. Apart from placing, which is done under the commit mutex.
+    pub(crate) fn trace(&self) {
+        if self.header.is_some() {
+            trace::segment_begun(self.seq, self.frame_index);
+        }
+    }
 }
 
 impl Log {

@@ -10,6 +10,7 @@ use super::{Log, State};
 use crate::error::{Error, Result};
 use crate::io::{Disk, IoSite};
 use crate::sabotage::{Bug, is_planted};
+use crate::trace;
 
 /// How far filling runs ahead, at most, in bytes.
 const FILL_BYTES_MAX: u64 = 16 << 20;
@@ -151,7 +152,10 @@ impl Log {
                 if let Some(spare) = &preparing.unregistered {
                     register(spare.file.seq)?;
                 }
-                self.state.lock().spare = preparing.unregistered.take();
+                if let Some(spare) = preparing.unregistered.take() {
+                    trace::spare_made(spare.file.seq, spare.filled);
+                    self.state.lock().spare = Some(spare);
+                }
                 Ok(())
             }
         }

@@ -112,19 +112,22 @@ impl From<GrantOptions> for Op {
     }
 }
 
-/// The answer to a grant in a txn.
+/// The answer to a grant in a txn or a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantResponse {
+    /// As that of a range: a grant changes no key.
+    pub revision: Revision,
     /// The lease.
     pub id: LeaseId,
     /// The time to live that was granted.
     pub ttl: Duration,
 }
 
-/// The answer to a revoke in a txn.
+/// The answer to a revoke in a txn or a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokeResponse {
-    /// The txn's revision once it or an earlier operation has changed a key, else the one before the txn.
+    /// In a txn, its revision once this or an earlier operation has changed a key, else the one before the txn. By itself,
+    /// the revision that it made; if the lease held no key, the store's.
     pub revision: Revision,
     /// How many keys went with the lease.
     pub deleted: u64,

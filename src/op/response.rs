@@ -59,8 +59,9 @@ pub struct AdvanceResponse {
     pub position: Revision,
 }
 
-/// The answer to one operation of a txn. A put reports the txn's new revision; a delete or a range does so once it or
-/// an earlier operation has changed a key, else the revision before the txn.
+/// The answer to one operation of a txn or a batch. In a txn, a put reports the txn's new revision; anything else does so
+/// once it or an earlier operation has changed a key, else the revision before the txn. In a batch each operation has a
+/// revision of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpResponse {
@@ -78,4 +79,19 @@ pub enum OpResponse {
     Revoke(RevokeResponse),
     /// Of the advance of a cursor.
     Advance(AdvanceResponse),
+}
+
+impl OpResponse {
+    /// The revision of the header, as etcd calls it; zero in the answer of a nested txn.
+    pub fn revision(&self) -> Revision {
+        match self {
+            OpResponse::Put(put) => put.revision,
+            OpResponse::Delete(delete) => delete.revision,
+            OpResponse::Range(range) => range.revision,
+            OpResponse::Txn(txn) => txn.revision,
+            OpResponse::Grant(grant) => grant.revision,
+            OpResponse::Revoke(revoke) => revoke.revision,
+            OpResponse::Advance(advance) => advance.revision,
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub use watcher::{
 };
 
 use matcher::Matcher;
-use slot::Slot;
+use slot::{Frozen, Slot};
 
 /// What watches read from: the store's history.
 pub(crate) trait History: Send + Sync {
@@ -139,7 +139,7 @@ struct State {
     /// Marked while they were parked. A watcher is here once, until it parks again.
     wakes: Vec<Arc<Slot>>,
     closed: Option<Error>,
-    frozen: bool,
+    frozen: Option<Frozen>,
 }
 
 impl Hub {
@@ -164,7 +164,7 @@ impl Hub {
                 matcher: Matcher::new(),
                 wakes: Vec::new(),
                 closed: None,
-                frozen: false,
+                frozen: None,
             }),
         })
     }
@@ -237,11 +237,16 @@ impl Hub {
         }
     }
 
-    /// Nothing will change any more, as in a store opened read-only: each watch delivers what is retained, then ends.
-    pub(crate) fn freeze(&self) {
-        let mut state = self.state.lock();
-        state.frozen = true;
-        state.slots.values().for_each(|slot| slot.freeze());
+    /// Nothing will be published any more: each watch delivers what is retained, then ends. With an error, as in a store
+    /// that is poisoned; or without one, as in a store opened read-only.
+    pub(crate) fn freeze(&self, error: Option<Error>) {
+        let slots: Vec<Arc<Slot>> = {
+            let mut state = self.state.lock();
+            state.frozen.get_or_insert_with(|| Frozen(error.clone()));
+            state.slots.values().cloned().collect()
+        };
+        // Without the lock, as wakers are called.
+        slots.iter().for_each(|slot| slot.freeze(Frozen(error.clone())));
     }
 
     /// Starts a watch.
@@ -263,7 +268,7 @@ impl Hub {
         let matched = self.matched();
         let start = if spec.start == 0 { matched + 1 } else { spec.start };
         let id = state.next_id;
-        let slot = Arc::new(Slot::new(id, spec.range.clone(), start, matched, state.frozen));
+        let slot = Arc::new(Slot::new(id, spec.range.clone(), start, matched, state.frozen.clone()));
         state.next_id += 1;
         state.slots.insert(id, Arc::clone(&slot));
         state.matcher.insert(id, &slot.range, Arc::clone(&slot));

@@ -28,6 +28,10 @@ pub(super) struct Window {
     pub(super) high: u64,
 }
 
+/// That nothing will change any more, and the error that says why, if it was not to be expected.
+#[derive(Clone, Debug)]
+pub(super) struct Frozen(pub(super) Option<Error>);
+
 /// What a watch does next.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -57,7 +61,7 @@ struct State {
     /// Ends the watch at once.
     error: Option<Error>,
     /// Ends the watch when it has nothing to read.
-    frozen: bool,
+    frozen: Option<Frozen>,
     /// A thread waits or a waker is registered, and nobody has promised to wake it yet.
     parked: bool,
     /// Woken instead of a thread, once.
@@ -66,7 +70,7 @@ struct State {
 
 impl Slot {
     /// A watcher from `start` on in a store whose published changes are matched up to `matched`.
-    pub(super) fn new(id: u64, range: KeyRange, start: u64, matched: u64, frozen: bool) -> Self {
+    pub(super) fn new(id: u64, range: KeyRange, start: u64, matched: u64, frozen: Option<Frozen>) -> Self {
         let window = (start <= matched).then_some(Window { low: start, high: matched });
         let state = State { window, taken: start - 1, head: None, error: None, frozen, parked: false, waker: None };
         Slot { id, range, state: Mutex::new(state), parking: Condvar::new() }
@@ -116,8 +120,8 @@ impl Slot {
     }
 
     /// Ends the watch once it has read all that is there, and wakes it.
-    pub(super) fn freeze(&self) {
-        self.state.lock().frozen = true;
+    pub(super) fn freeze(&self, frozen: Frozen) {
+        self.state.lock().frozen.get_or_insert(frozen);
         self.wake();
     }
 
@@ -137,8 +141,7 @@ impl Slot {
                 state.taken = window.high;
                 Step::Read(window)
             }
-            None if state.frozen => Step::End(None),
-            None => Step::Idle,
+            None => state.frozen.clone().map_or(Step::Idle, |Frozen(error)| Step::End(error)),
         }
     }
 
@@ -201,6 +204,6 @@ impl State {
     }
 
     fn is_ready(&self) -> bool {
-        self.window.is_some() || self.error.is_some() || self.frozen
+        self.window.is_some() || self.error.is_some() || self.frozen.is_some()
     }
 }

@@ -15,6 +15,7 @@ use super::{Hub, WatchSpec, check_compacted};
 use crate::error::{Error, Result};
 use crate::kv::{Event, EventKind, KeyRange, Revision};
 use crate::sabotage::{Bug, is_planted};
+use crate::trace;
 
 /// How many bytes of events a batch has at most, unless set: 1 MiB.
 pub const BATCH_BYTES_DEFAULT: usize = 1 << 20;
@@ -117,7 +118,8 @@ impl fmt::Debug for WatchBuilder {
 ///
 /// It ends when dropped, by [`WatchCanceller::cancel`] (`Canceled`), when the store is closed (`Closed`), by an error
 /// of reading (`Io`, `Corrupt`) or by `Compacted`: the error is returned once, then the end (`None`). In a store opened
-/// read-only it ends without an error after what is retained.
+/// read-only it ends without an error after what is retained; in one that is poisoned with `Poisoned`, once it has
+/// returned all that was published, as nothing more can come.
 ///
 /// As an iterator it blocks for the next batch: `for batch in &mut watch { for event in batch?.events() { .. } }`.
 pub struct Watch {
@@ -326,6 +328,9 @@ impl Watch {
     fn finish(&mut self, error: Option<Error>) -> Result<Option<WatchBatch>> {
         self.done = true;
         self.hub.remove(&self.slot);
+        if let Some(Error::Compacted { compacted }) = &error {
+            trace::watch_compacted(self.progress().get(), compacted.get());
+        }
         // Whoever waits through a waker is to learn of the end, too.
         self.slot.wake();
         error.map_or(Ok(None), Err)

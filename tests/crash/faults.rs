@@ -403,12 +403,16 @@ impl Judge {
         Ok(())
     }
 
-    /// It goes on with what was published, and knows nothing of the rest.
+    /// It tells of what was published, and knows nothing of the rest; that of a poisoned store then ends.
     fn check_watch(&self, watch: Option<Watch>, db: &Db) -> Result<(), String> {
         let Some(mut watch) = watch else { return Ok(()) };
         loop {
             match watch.try_next() {
+                Ok(None) if matches!(db.health(), Health::Poisoned(_)) => {
+                    return Err("a watch of a poisoned store goes on".to_owned());
+                }
                 Ok(None) => return Ok(()),
+                Err(Error::Poisoned) if matches!(db.health(), Health::Poisoned(_)) => return Ok(()),
                 Ok(Some(batch)) => {
                     let last = batch.events().last().map(|event| event.kv.mod_revision);
                     if last > Some(db.revision()) {

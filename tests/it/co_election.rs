@@ -7,7 +7,7 @@ use etclite::coordination::{Cancel, LeaderObserver, WaitOptions};
 use etclite::testing::renew;
 use etclite::{Db, Error, Put};
 
-use super::co_mutex::{await_line, session};
+use super::co_mutex::{await_line, await_waiters, session};
 use super::gate::LONG;
 use super::rig::{Kind, Store, everywhere, ms};
 
@@ -115,6 +115,31 @@ fn co_08_who_gives_up_stands_no_more() {
         await_line(&store.db, "e", 1);
     });
     drop(lead);
+    assert_eq!(leader(&store.db), None);
+}
+
+/// CO-05 of elections: two threads stand with one key, and the one that goes leaves it to the other.
+#[test]
+fn co_08_a_thread_that_gives_up_leaves_the_candidacy_to_the_other() {
+    let store = Store::new(Kind::Memory);
+    let lead = session(&store.db).election("e").campaign("a").unwrap();
+    let (candidate, cancel) = (session(&store.db), Cancel::new());
+    let options = WaitOptions::new().cancel(&cancel);
+    std::thread::scope(|scope| {
+        let gone = scope.spawn(|| candidate.election("e").campaign_with("b", &options).map(drop));
+        await_waiters(&store.db, 1);
+        let patient = scope.spawn(|| candidate.election("e").campaign("c"));
+        await_waiters(&store.db, 2);
+        // A proposal that cannot be made is no reason to stand no more.
+        assert!(candidate.election("e").campaign(vec![0; 40 << 20]).is_err());
+        cancel.cancel();
+        assert!(matches!(gone.join().unwrap(), Err(Error::WaitCanceled)));
+        await_line(&store.db, "e", 2);
+        lead.resign().unwrap();
+        let lead = patient.join().unwrap().unwrap();
+        assert_eq!(leader(&store.db), Some("c".into()));
+        lead.resign().unwrap();
+    });
     assert_eq!(leader(&store.db), None);
 }
 

@@ -296,6 +296,80 @@ fn co_05_the_same_session_has_one_lock() {
     });
 }
 
+/// Waits until so many wait in one line, each of whom watches two keys; the line has a watch of its own.
+pub(crate) fn await_waiters(db: &Db, count: u64) {
+    let started = std::time::Instant::now();
+    while db.stats().watches != 1 + 2 * count {
+        assert!(started.elapsed() < LONG, "there are never {count} waiters");
+        std::thread::yield_now();
+    }
+}
+
+/// Of two threads that waited with one session the one gave up that had come first, and took the key along: the other was
+/// told that its session had expired.
+#[test]
+fn co_05_a_thread_that_gives_up_leaves_the_place_to_the_others() {
+    let store = Store::new(Kind::Memory);
+    let held = session(&store.db).mutex("n").lock().unwrap();
+    let (shared, behind, cancel) = (session(&store.db), session(&store.db), Cancel::new());
+    std::thread::scope(|scope| {
+        let (_, canceled) = locker(scope, &shared, &WaitOptions::new().cancel(&cancel));
+        await_waiters(&store.db, 1);
+        let (_, locked) = locker(scope, &shared, &WaitOptions::new());
+        await_waiters(&store.db, 2);
+        let place = store.db.get(format!("n/{}", shared.lease())).unwrap().unwrap().create_revision;
+        let (_, later) = locker(scope, &behind, &WaitOptions::new());
+        await_waiters(&store.db, 3);
+        cancel.cancel();
+        assert!(matches!(canceled.recv().unwrap(), Err(Error::WaitCanceled)));
+        assert!(is_waiting(&locked) && line(&store.db).len() == 3);
+        // So does one that does not wait at all.
+        assert!(shared.mutex("n").lock_timeout(Duration::ZERO).unwrap().is_none());
+        assert!(shared.mutex("n").try_lock().unwrap().is_none());
+        held.unlock().unwrap();
+        let guard = locked.recv().unwrap().unwrap().unwrap();
+        assert_eq!(guard.revision(), place, "it had its place from the beginning");
+        assert!(guard.is_held().unwrap() && is_waiting(&later));
+        guard.unlock().unwrap();
+        later.recv().unwrap().unwrap().unwrap();
+    });
+    assert!(line(&store.db).is_empty());
+}
+
+#[test]
+fn co_05_the_last_thread_that_gives_up_takes_the_key() {
+    let store = Store::new(Kind::Memory);
+    let held = session(&store.db).mutex("n").lock().unwrap();
+    let shared = session(&store.db);
+    for first in [0, 1] {
+        let cancels = [Cancel::new(), Cancel::new()];
+        std::thread::scope(|scope| {
+            let mut waiting = Vec::new();
+            for (cancel, count) in cancels.iter().zip(1..) {
+                waiting.push(locker(scope, &shared, &WaitOptions::new().cancel(cancel)).1);
+                await_waiters(&store.db, count);
+            }
+            for (at, left) in [(first, 2), (1 - first, 1)] {
+                cancels[at].cancel();
+                assert!(matches!(waiting[at].recv().unwrap(), Err(Error::WaitCanceled)));
+                assert_eq!(line(&store.db).len(), left);
+            }
+        });
+    }
+    // A guard that was released stands for nobody.
+    held.unlock().unwrap();
+    let released = shared.mutex("n").lock().unwrap();
+    released.unlock().unwrap();
+    let held = session(&store.db).mutex("n").lock().unwrap();
+    assert!(shared.mutex("n").lock_timeout(ms(1)).unwrap().is_none());
+    assert_eq!(line(&store.db), [std::str::from_utf8(held.key()).unwrap()]);
+    // What was there before anybody stood with it is nobody's to remove.
+    let key = format!("n/{}", shared.lease());
+    store.db.put_with(&key, "", PutOptions::new().lease(shared.lease())).unwrap();
+    assert!(shared.mutex("n").lock_timeout(ms(1)).unwrap().is_none());
+    assert_eq!(line(&store.db).len(), 2);
+}
+
 #[test]
 fn co_06_a_stale_guard_frees_nothing() {
     everywhere(|store| {
@@ -342,6 +416,33 @@ fn co_07_proof_for_later_txns() {
         let _again = one.mutex("n").lock().unwrap();
         assert!(!write().succeeded);
     });
+}
+
+/// The header of the acquire: of when the lock was got, whatever happens afterwards.
+#[test]
+fn co_07_a_guard_tells_as_of_when_it_has_the_lock() {
+    let store = Store::new(Kind::Memory);
+    let (one, other) = (session(&store.db), session(&store.db));
+    let first = one.mutex("n").lock().unwrap();
+    store.put("a", "");
+    assert_eq!((first.revision(), first.acquired_revision()), (Revision::new(2), Revision::new(2)));
+    let again = one.mutex("n").try_lock().unwrap().unwrap();
+    store.put("a", "");
+    assert_eq!((again.revision(), again.acquired_revision()), (Revision::new(2), Revision::new(3)));
+    std::thread::scope(|scope| {
+        let (_, locked) = locker(scope, &other, &WaitOptions::new());
+        await_line(&store.db, "n", 2);
+        let released = first.unlock().unwrap();
+        let guard = locked.recv().unwrap().unwrap().unwrap();
+        assert_eq!((guard.revision() + 1, guard.acquired_revision()), (released, released));
+        store.put("a", "");
+        assert_eq!(guard.acquired_revision(), released);
+    });
+    let free = other.mutex("free").try_lock().unwrap().unwrap();
+    assert_eq!(free.acquired_revision(), free.revision());
+    let lead = other.election("e").campaign("v").unwrap();
+    store.put("a", "");
+    assert_eq!(lead.elected_revision(), lead.revision());
 }
 
 #[test]

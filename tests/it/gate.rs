@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use etclite::io::sim::{SimClock, SimDisk};
-use etclite::io::{Clock, Disk, DiskFile, DiskLock, IoSite, LockError, Now, OpenMode};
+use etclite::io::{Alarm, Clock, Disk, DiskFile, DiskLock, IoSite, LockError, Now, OpenMode};
 
 /// A simulated disk on which the calls of one site can be held up.
 #[derive(Clone, Debug)]
@@ -195,6 +195,10 @@ impl Clock for ActingClock {
 
     fn boot(&self) -> Duration {
         self.clock.boot()
+    }
+
+    fn alarm(&self) -> Arc<dyn Alarm> {
+        self.clock.alarm()
     }
 
     fn random(&self, buf: &mut [u8]) {

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod asleep;
+mod batch;
 mod co_election;
 mod co_many_waiters;
 mod co_mutex;
@@ -47,7 +49,9 @@ mod room;
 mod snapshot;
 mod support;
 mod threads;
+mod traced;
 mod txn;
 mod txn_lease;
 mod watch;
+mod watch_poison;
 mod watch_random;

@@ -23,7 +23,10 @@ fn x_08_a_granted_lease_is_used_by_later_puts() {
     everywhere(|store| {
         let done = run(&store.db, vec![grant(7), leased("a", 7), nested(vec![leased("b", 7)])]).unwrap();
         assert_eq!(done.revision, 2);
-        assert_eq!(done.responses[0], OpResponse::Grant(GrantResponse { id: LeaseId::new(7), ttl: ms(100) }));
+        assert_eq!(
+            done.responses[0],
+            OpResponse::Grant(GrantResponse { revision: rev(1), id: LeaseId::new(7), ttl: ms(100) })
+        );
         store.always(|store| {
             let status = store.db.lease(7).time_to_live().unwrap().unwrap();
             assert_eq!(
@@ -60,7 +63,10 @@ fn x_08_a_ttl_is_granted_as_by_itself() {
     let OpResponse::Grant(first) = &done.responses[0] else { panic!("{done:?}") };
     assert_eq!(first.ttl, ms(2));
     let OpResponse::Txn(inner) = &done.responses[1] else { panic!("{done:?}") };
-    assert_eq!(inner.responses, [OpResponse::Grant(GrantResponse { id: LeaseId::new(8), ttl: ms(6) })]);
+    assert_eq!(
+        inner.responses,
+        [OpResponse::Grant(GrantResponse { revision: rev(1), id: LeaseId::new(8), ttl: ms(6) })]
+    );
     assert_eq!(db.lease(7).time_to_live().unwrap().unwrap().granted, ms(2));
     let too_long = std::time::Duration::from_secs(9_000_000_001);
     assert!(matches!(run(&db, vec![Op::grant(9, too_long)]), Err(Error::TooLarge { .. })));

@@ -90,7 +90,8 @@ impl<H: Host> DbTarget<H> {
         loop {
             match watch.try_next() {
                 Ok(Some(batch)) => batches.push(batch.events().iter().map(event).collect()),
-                Ok(None) => return Ok(Answer::Batches(batches)),
+                // The end of what was published, as reads of a poisoned store see it.
+                Ok(None) | Err(etclite::Error::Poisoned) => return Ok(Answer::Batches(batches)),
                 Err(error) => {
                     self.watches.remove(&slot);
                     return Err(error);

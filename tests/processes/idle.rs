@@ -1,5 +1,7 @@
 //! G20: an idle store neither writes nor wakes, and a busy one leaks nothing.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::child::{Counters, Worker, budget};
@@ -10,7 +12,7 @@ use crate::syscalls::{Traced, strace};
 const QUIET: Duration = Duration::from_secs(3);
 
 /// Once background work is done the process makes no system call at all: no write, no sync, no timer, in no thread,
-/// with stores of all levels open and a thread blocked in a watch.
+/// with stores of all levels open, a thread blocked in a watch, and a lease that lasts.
 pub(crate) fn idle_store_neither_writes_nor_wakes() -> Outcome {
     require!(strace());
     let dir = tempfile::tempdir().unwrap();
@@ -29,7 +31,11 @@ pub(crate) fn idle_store_neither_writes_nor_wakes() -> Outcome {
         assert_eq!(worker.ok("health"), "Ok");
     }
     worker.ok("watch");
-    let counters = worker.wait_for(|counters| counters.threads == 2);
+    worker.wait_for(|counters| counters.threads == 2);
+    // Of the last store, the one at hand: a thread sleeps until it ends.
+    let slept = sleeps(&traced.log);
+    worker.ok("grant 7 1000000");
+    let counters = worker.wait_for(|counters| counters.threads == 3 && sleeps(&traced.log) > slept);
     assert!(counters.runs > 0 || counters.memtables == 1, "{counters:?}");
     worker.ok("mark");
     std::thread::sleep(QUIET);
@@ -41,6 +47,23 @@ pub(crate) fn idle_store_neither_writes_nor_wakes() -> Outcome {
     let other = between.find(|line| !(line.starts_with(main) && line.contains("read")));
     assert_eq!(other, None, "an idle store is not idle");
     Outcome::Passed
+}
+
+/// How often a thread has gone to sleep until a lease ends: it set a timer, and reads it.
+fn sleeps(log: &Path) -> usize {
+    let log = std::fs::read_to_string(log).unwrap();
+    let mut set = BTreeSet::new();
+    let mut count = 0;
+    for (thread, call) in log.lines().filter_map(|line| line.split_once(' ')) {
+        let Some((name, arguments)) = call.trim_start().split_once('(') else { continue };
+        let Some((descriptor, _)) = arguments.split_once(',') else { continue };
+        match name {
+            "timerfd_settime" => _ = set.insert((thread, descriptor)),
+            "read" if set.remove(&(thread, descriptor)) => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn is_mark(line: &str) -> bool {

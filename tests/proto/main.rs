@@ -2,4 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod allocations;
+mod batch;
+mod call;
+mod codes;
+mod dynamic;
+mod fuzz;
 mod generated;
+mod golden;
+mod ours;
+mod recorded;
+mod rules;

@@ -89,7 +89,7 @@ impl Draft<'_> {
     pub(super) fn grant_now(&mut self, grant: &GrantOptions) -> Result<GrantResponse> {
         let stamp = self.seen.unwrap_or_default().stamp;
         self.grant(grant.id, (whole_millis(grant.ttl), whole_millis(grant.lock_delay)), stamp)?;
-        Ok(GrantResponse { id: grant.id, ttl: grant.ttl })
+        Ok(GrantResponse { revision: Revision::new(self.revision()), id: grant.id, ttl: grant.ttl })
     }
 
     /// Ends a lease. An expiry that was ordered before something else reached the lease is stale and changes nothing
@@ -104,8 +104,7 @@ impl Draft<'_> {
             (Some(_), Cause::Expired { .. }) => {}
         }
         self.bounded = false;
-        self.end(id)?;
-        Ok(self.done())
+        Ok(Response::Revoke(self.end(id)?))
     }
 
     /// Deletes a lease and its keys, in key order (LE-03).

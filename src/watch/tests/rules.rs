@@ -229,7 +229,7 @@ fn x_11_a_frozen_store_ends_watches_after_its_history() {
     let mut store = Store::new();
     let mut before = store.watch("k").start().unwrap();
     (2..=4).for_each(|_| _ = store.put("k"));
-    store.hub.freeze();
+    store.hub.freeze(None);
     assert_eq!(before.next().unwrap().unwrap().events().len(), 3);
     assert!(before.next().is_none() && before.is_ended());
     let mut after = store.watch("k").from(3).start().unwrap();

@@ -138,7 +138,7 @@ fn close_wakes_ends_and_refuses() {
 fn freeze_wakes_and_ends() {
     let store = Store::new();
     let thread = block(store.watch("k").start().unwrap());
-    store.hub.freeze();
+    store.hub.freeze(None);
     assert!(thread.join().unwrap().0.is_none());
 }
 

@@ -1,0 +1,25 @@
+// Package etcdv3 opens a store and hands it out as a *clientv3.Client, so that programs and packages that were written for
+// etcd's Go client run on it unchanged, in process: etcd's own concurrency, recipes, namespace, ordering and leasing packages
+// included.
+//
+//	client, err := etcdv3.Open("app.etcl")
+//	..
+//	defer client.Close()
+//	session, err := concurrency.NewSession(client)
+//
+// The client is the real one, with another transport: calls of etcd's generated gRPC interfaces become calls of the library,
+// and nothing passes through a socket or through gRPC. A program that does not need etcd's own types is better served by
+// package etclite, which has no dependencies; this one brings gRPC and zap along.
+//
+// # What differs from a client of an etcd server
+//
+// Close closes the store and then returns "context canceled", as etcd's own in-process client does: it is no error.
+//
+// There is no connection. ActiveConnection is nil; Sync, SetEndpoints and Dial need one, and must not be called. Maintenance
+// is about this store, whatever the endpoint says.
+//
+// Authentication, alarms and downgrades are refused with gRPC's code Unimplemented, and so is changing the membership: a
+// store by itself has no members to add.
+//
+// A write whose context ends after the store has taken it may still take effect, as with etcd.
+package etcdv3

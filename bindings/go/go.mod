@@ -1,0 +1,3 @@
+module github.com/etclite/etclite/bindings/go
+
+go 1.24

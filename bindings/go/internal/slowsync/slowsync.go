@@ -1,0 +1,52 @@
+//go:build linux && cgo
+
+// Package slowsync is for tests alone: it puts itself between the library and the kernel's fdatasync, so that a test can hold a
+// commit for as long as it likes and knows when one has begun. A program without this package in it is not touched.
+package slowsync
+
+/*
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int held, waiting;
+
+// The linker takes this one before libc's.
+int fdatasync(int fd) {
+  pthread_mutex_lock(&gate);
+  waiting++;
+  pthread_cond_broadcast(&changed);
+  while (held) {
+    pthread_cond_wait(&changed, &gate);
+  }
+  waiting--;
+  pthread_mutex_unlock(&gate);
+  return syscall(SYS_fdatasync, fd);
+}
+
+static void set_held(int to) {
+  pthread_mutex_lock(&gate);
+  held = to;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&gate);
+}
+
+static int count_waiting(void) {
+  pthread_mutex_lock(&gate);
+  int count = held ? waiting : 0;
+  pthread_mutex_unlock(&gate);
+  return count;
+}
+*/
+import "C"
+
+// Hold lets no fdatasync begin until Release.
+func Hold() { C.set_held(1) }
+
+// Release lets those go on that were held.
+func Release() { C.set_held(0) }
+
+// Held is how many calls are being held.
+func Held() int { return int(C.count_waiting()) }

@@ -1,0 +1,109 @@
+package etclite
+
+import (
+	"context"
+
+	"github.com/etclite/etclite/bindings/go/internal/capi"
+	"github.com/etclite/etclite/bindings/go/internal/raw"
+)
+
+func init() {
+	raw.Of = func(client any) raw.Store { return rawStore{client.(*Client)} }
+}
+
+// rawStore is a client for module etcdv3.
+type rawStore struct {
+	client *Client
+}
+
+func (s rawStore) Read(ctx context.Context, op uint32, request []byte) ([]byte, error) {
+	return s.client.read(ctx, op, request)
+}
+
+func (s rawStore) Write(ctx context.Context, op uint32, request []byte) ([]byte, error) {
+	return s.client.write(ctx, op, request)
+}
+
+func (s rawStore) Watch(request []byte) (raw.Watch, int64, error) {
+	if !s.client.enter() {
+		return nil, 0, ErrClosed
+	}
+	w := &rawWatch{client: s.client}
+	var compacted int64
+	var err error
+	if w.pump, err = s.client.sharedPump(); err == nil {
+		w.handle, compacted, err = s.client.db.Watch(request)
+	}
+	if err == nil {
+		w.cookie, w.notice, err = w.pump.add(w.handle)
+	}
+	if err != nil {
+		w.Close()
+		return nil, compacted, s.client.told(err)
+	}
+	return w, 0, nil
+}
+
+func (s rawStore) Revision() int64 {
+	revision, err := s.client.db.Revision()
+	if err != nil {
+		return 0
+	}
+	return revision
+}
+
+func (s rawStore) IDs() (cluster, member, term uint64) {
+	return s.client.clusterID, s.client.memberID, s.client.raftTerm
+}
+
+func (s rawStore) DB() capi.DB { return s.client.db }
+
+func (s rawStore) Close() error { return s.client.Close() }
+
+// rawWatch is a watch without a goroutine: its owner calls Next until there is nothing, and then Wait.
+type rawWatch struct {
+	client *Client
+	handle capi.Watch
+	pump   *pump
+	cookie uint64
+	notice <-chan struct{}
+}
+
+func (w *rawWatch) Next() ([]byte, int64, error) {
+	if w.client.closed.Load() {
+		return nil, 0, ErrClosed
+	}
+	reply, compacted, err := w.handle.Next(watchBytesMax)
+	return reply, compacted, w.client.told(err)
+}
+
+func (w *rawWatch) Wait(ctx context.Context) error {
+	select {
+	case <-w.notice:
+		return nil
+	case <-w.client.ctx.Done():
+		// Next tells why.
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *rawWatch) Progress() int64 {
+	revision, err := w.handle.Progress()
+	if err != nil {
+		return 0
+	}
+	return revision
+}
+
+// Close is what the client's Close waits for.
+func (w *rawWatch) Close() {
+	if w.cookie != 0 {
+		w.pump.remove(w.cookie)
+	}
+	if w.handle != 0 {
+		w.handle.Free()
+	}
+	w.client.leave()
+}
