@@ -56,6 +56,8 @@ func (s rawStore) IDs() (cluster, member, term uint64) {
 	return s.client.clusterID, s.client.memberID, s.client.raftTerm
 }
 
+func (s rawStore) DB() capi.DB { return s.client.db }
+
 func (s rawStore) Close() error { return s.client.Close() }
 
 // rawWatch is a watch without a goroutine: its owner calls Next until there is nothing, and then Wait.

@@ -16,43 +16,43 @@ type ResponseOp = wire.ResponseOp
 
 // A GetResponse answers a get.
 type GetResponse struct {
-	Header *ResponseHeader
+	Header *ResponseHeader `json:"header,omitempty"`
 	// Kvs are the keys that were found.
-	Kvs []*mvccpb.KeyValue
+	Kvs []*mvccpb.KeyValue `json:"kvs,omitempty"`
 	// More tells whether the limit left keys out.
-	More bool
+	More bool `json:"more,omitempty"`
 	// Count is how many keys there are in the range, whatever limit and filters say.
-	Count int64
+	Count int64 `json:"count,omitempty"`
 }
 
 // A PutResponse answers a put.
 type PutResponse struct {
-	Header *ResponseHeader
+	Header *ResponseHeader `json:"header,omitempty"`
 	// PrevKv is what was there before, if WithPrevKV asked for it.
-	PrevKv *mvccpb.KeyValue
+	PrevKv *mvccpb.KeyValue `json:"prev_kv,omitempty"`
 }
 
 // A DeleteResponse answers a delete.
 type DeleteResponse struct {
-	Header *ResponseHeader
+	Header *ResponseHeader `json:"header,omitempty"`
 	// Deleted is how many keys were deleted. If there were none, the revision is what it was.
-	Deleted int64
+	Deleted int64 `json:"deleted,omitempty"`
 	// PrevKvs is what was there before, if WithPrevKV asked for it.
-	PrevKvs []*mvccpb.KeyValue
+	PrevKvs []*mvccpb.KeyValue `json:"prev_kvs,omitempty"`
 }
 
 // A TxnResponse answers a txn.
 type TxnResponse struct {
-	Header *ResponseHeader
+	Header *ResponseHeader `json:"header,omitempty"`
 	// Succeeded tells which branch ran: Then if all conditions held, else Else.
-	Succeeded bool
+	Succeeded bool `json:"succeeded,omitempty"`
 	// Responses has one answer for each operation of that branch.
-	Responses []*ResponseOp
+	Responses []*ResponseOp `json:"responses,omitempty"`
 }
 
 // A CompactResponse answers a compaction.
 type CompactResponse struct {
-	Header *ResponseHeader
+	Header *ResponseHeader `json:"header,omitempty"`
 }
 
 // OpResponse is the answer as one of any kind.

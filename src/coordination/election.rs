@@ -83,7 +83,7 @@ impl Election {
             return Err(error);
         }
         let entry = await_turn(&self.session, &self.prefix, entry, options, &|_| true)?;
-        Ok(entry.map(|entry| Leadership::new(&self.session, entry.own, entry.standing)))
+        Ok(entry.map(|entry| Leadership::new(&self.session, entry.own, entry.standing, entry.seen)))
     }
 
     /// Puts a new proposal at a key of the session's that was there a moment ago: what has taken it is the end of the
@@ -112,7 +112,8 @@ impl Election {
     /// A lead that this session was given before: key and revision of [`Leadership`], kept by the caller. Nothing is
     /// checked until it is used. As etcd's `ResumeElection`.
     pub fn resume(&self, key: impl AsRef<[u8]>, revision: impl Into<Revision>) -> Leadership {
-        Leadership::new(&self.session, Token::new(key, revision, self.session.lease()), None)
+        let revision = revision.into();
+        Leadership::new(&self.session, Token::new(key, revision, self.session.lease()), None, revision)
     }
 
     fn name(&self) -> &[u8] {
@@ -169,11 +170,12 @@ pub struct Leadership {
     over: AtomicBool,
     /// Of a key that other threads of the session may stand with.
     standing: Option<Standing>,
+    elected: Revision,
 }
 
 impl Leadership {
-    fn new(session: &Session, token: Token, standing: Option<Standing>) -> Self {
-        Leadership { session: session.clone(), token, over: AtomicBool::new(false), standing }
+    fn new(session: &Session, token: Token, standing: Option<Standing>, elected: Revision) -> Self {
+        Leadership { session: session.clone(), token, over: AtomicBool::new(false), standing, elected }
     }
 
     /// The leader's key: as etcd's `Election.Key`.
@@ -184,6 +186,12 @@ impl Leadership {
     /// The revision at which the key was created, which rises from leader to leader; as etcd's `Election.Rev`.
     pub fn revision(&self) -> Revision {
         self.token.revision
+    }
+
+    /// The store's revision as of which the session led: if nobody else stood, that of its own put, and else of what has
+    /// made it the leader or later; of a lead that was resumed, the revision of its creation. As etcd's `Election.Header`.
+    pub fn elected_revision(&self) -> Revision {
+        self.elected
     }
 
     /// The fencing token, which can be stored and used by another process.

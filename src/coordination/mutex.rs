@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::coordination::session::Session;
 use crate::coordination::stand::Standing;
-use crate::coordination::wait::{WaitOptions, await_turn, enter, own_key, prefix_of, release, settled, without_lease};
+use crate::coordination::wait::{
+    Entry, WaitOptions, await_turn, enter, own_key, prefix_of, release, settled, without_lease,
+};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{Compare, Op, OpResponse, Put, Range, SortOrder, SortTarget, Token};
@@ -75,7 +77,7 @@ impl Mutex {
         self.session.check()?;
         let entry = enter(&self.session, &self.prefix, b"")?;
         let entry = await_turn(&self.session, &self.prefix, entry, options, &|_| true)?;
-        Ok(entry.map(|entry| LockGuard::new(&self.session, entry.own, entry.standing)))
+        Ok(entry.map(|entry| LockGuard::new(&self.session, entry)))
     }
 
     /// Takes the lock if nobody has it. `None` if somebody has, or is before us; then nothing was written.
@@ -92,16 +94,18 @@ impl Mutex {
         let standing = Standing::new(&self.session, &key);
         let taken = self.take(&key, &standing).and_then(|taken| self.session.check().map(|()| taken));
         match taken {
-            Ok(Some(revision)) => {
+            Ok(Some((revision, seen))) => {
                 let own = Token { key, revision, lease: self.session.lease() };
-                Ok(Some(LockGuard::new(&self.session, own, Some(standing))))
+                let entry = Entry { own, standing: Some(standing), found: None, alone: true, seen };
+                Ok(Some(LockGuard::new(&self.session, entry)))
             }
             other => settled(standing.give_up()).and(other.map(|_| None)),
         }
     }
 
-    /// Puts the key if no other is there. The creation of the one that has the lock now, if that is it.
-    fn take(&self, key: &Bytes, standing: &Standing) -> Result<Option<Revision>> {
+    /// Puts the key if no other is there. The creation of the one that has the lock now, if that is it, and the store's
+    /// revision then.
+    fn take(&self, key: &Bytes, standing: &Standing) -> Result<Option<(Revision, Revision)>> {
         let all = KeyRange::prefix(&self.prefix);
         let oldest = Range::new(all.clone()).sort(SortTarget::CreateRevision, SortOrder::Ascend).limit(1).keys_only();
         let alive = Compare::lease_alive(self.session.lease());
@@ -110,10 +114,11 @@ impl Mutex {
         let response = txn.commit().map_err(without_lease)?;
         if response.succeeded {
             standing.note_put(response.revision);
-            return Ok(Some(response.revision));
+            return Ok(Some((response.revision, response.revision)));
         }
         let [OpResponse::Range(range)] = &response.responses[..] else { return Ok(None) };
-        Ok(range.kvs.first().filter(|kv| kv.key == *key).map(|kv| kv.create_revision))
+        let own = range.kvs.first().filter(|kv| kv.key == *key);
+        Ok(own.map(|kv| (kv.create_revision, response.revision)))
     }
 }
 
@@ -142,6 +147,7 @@ pub struct LockGuard {
     state: AtomicU8,
     /// Of a key that other threads of the session may stand with.
     standing: Option<Standing>,
+    acquired: Revision,
 }
 
 const HELD: u8 = 0;
@@ -149,8 +155,9 @@ const RELEASED: u8 = 1;
 const LOST: u8 = 2;
 
 impl LockGuard {
-    pub(super) fn new(session: &Session, token: Token, standing: Option<Standing>) -> Self {
-        LockGuard { session: session.clone(), token, state: AtomicU8::new(HELD), standing }
+    pub(super) fn new(session: &Session, entry: Entry) -> Self {
+        let Entry { own, standing, seen, .. } = entry;
+        LockGuard { session: session.clone(), token: own, state: AtomicU8::new(HELD), standing, acquired: seen }
     }
 
     /// The key of the lock: as etcd's `Mutex.Key`.
@@ -161,6 +168,12 @@ impl LockGuard {
     /// The revision at which the key was created: the fencing number, which rises from owner to owner of a name.
     pub fn revision(&self) -> Revision {
         self.token.revision
+    }
+
+    /// The store's revision as of which the lock was ours: if nobody else had it, that of its own put, and else of what has
+    /// made it ours or later. As etcd's `Mutex.Header`.
+    pub fn acquired_revision(&self) -> Revision {
+        self.acquired
     }
 
     /// The fencing token, which can be stored and used by another process.

@@ -120,6 +120,6 @@ impl RwLock {
         };
         let blocks = |key: &[u8]| key.starts_with(&blocking);
         let entry = await_turn(&self.session, &self.prefix, entry, options, &blocks)?;
-        Ok(entry.map(|entry| LockGuard::new(&self.session, entry.own, entry.standing)))
+        Ok(entry.map(|entry| LockGuard::new(&self.session, entry)))
     }
 }

@@ -162,16 +162,22 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    /// Waits until nothing is before this key in its line that blocks it.
+    /// Waits until nothing is before this key in its line that blocks it: as of the revision that is returned; `None` if
+    /// the time was up before.
     ///
     /// # Errors
     /// [`Error::SessionExpired`] once the key is gone: after each wait it is looked for again.
-    pub(super) fn wait_turn(&self, line: &Line, own: &Token, blocks: &dyn Fn(&[u8]) -> bool) -> Result<Waited> {
+    pub(super) fn wait_turn(
+        &self,
+        line: &Line,
+        own: &Token,
+        blocks: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<Revision>> {
         loop {
             let (place, seen) = line.place(self.db, own, blocks)?;
             let before = match place {
                 Place::Gone => return Err(self.session.map_or(Error::SessionExpired, Session::loss)),
-                Place::First => return Ok(Waited::Come),
+                Place::First => return Ok(Some(seen)),
                 Place::Behind(key) => key,
             };
             let gone = |key: &Bytes| self.db.watch(key).no_put().from(seen + 1).start();
@@ -182,7 +188,7 @@ impl<'a> Waiter<'a> {
                 (Err(error), _) | (_, Err(error)) => return Err(error),
             };
             if self.wait(&mut watches)? == Waited::TimedOut {
-                return Ok(Waited::TimedOut);
+                return Ok(None);
             }
         }
     }
@@ -203,6 +209,8 @@ pub(super) struct Entry {
     pub(super) found: Option<Bytes>,
     /// Whether nobody else was there.
     pub(super) alone: bool,
+    /// The store's revision when it entered, and once its turn has come, as of then.
+    pub(super) seen: Revision,
 }
 
 /// Puts the session's key under the prefix, unless it is there already: the one key that all its threads stand with.
@@ -240,7 +248,7 @@ pub(super) fn join(session: &Session, key: Bytes, blocking: KeyRange, value: &[u
         None => return Err(Error::SessionExpired),
     };
     let own = Token { key, revision, lease: session.lease() };
-    Ok(Entry { own, standing: None, found, alone: response.succeeded })
+    Ok(Entry { own, standing: None, found, alone: response.succeeded, seen: response.revision })
 }
 
 /// Whether the txn of [`join`] has put the key.
@@ -278,18 +286,25 @@ pub(super) fn prefix_of(name: &[u8]) -> Bytes {
 pub(super) fn await_turn(
     session: &Session,
     prefix: &Bytes,
-    entry: Entry,
+    mut entry: Entry,
     options: &WaitOptions,
     blocks: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Option<Entry>> {
     let turn = if entry.alone {
-        Ok(Waited::Come)
+        Ok(Some(entry.seen))
     } else {
         let line = session.db().lines().line(prefix);
         Waiter::new(session.db(), Some(session), options).wait_turn(&line, &entry.own, blocks)
     };
-    let turn = turn.and_then(|waited| session.check().map(|()| waited));
-    give_up_unless_come(session, entry, turn)
+    let turn = turn.and_then(|turn| session.check().map(|()| turn));
+    let waited = turn.map(|turn| match turn {
+        Some(seen) => {
+            entry.seen = seen;
+            Waited::Come
+        }
+        None => Waited::TimedOut,
+    });
+    give_up_unless_come(session, entry, waited)
 }
 
 /// What stands in line, if its turn has come. After a wait that did not end well, whatever the reason, the key is removed:

@@ -120,13 +120,18 @@ impl CursorBuilder {
     /// [`Error::TooLarge`] for a range of more than 64 KiB; [`Error::Full`] at
     /// [`Options::cursors_max`](crate::Options::cursors_max); [`Error::Compacted`] or [`Error::FutureRevision`] for its
     /// beginning; those of [`Db::put`].
-    pub fn create(mut self) -> Result<Cursor> {
+    pub fn create(self) -> Result<Cursor> {
+        let (db, name) = (self.db.clone(), self.name.clone());
+        db.engine().submit_cursor(self.into_command(&db)?)?;
+        Ok(Cursor { db, name })
+    }
+
+    /// What makes the cursor, in this store.
+    pub(super) fn into_command(mut self, db: &Db) -> Result<CursorCommand> {
         check_name(&self.name)?;
         self.definition.check()?;
-        let Self { db, name, definition, at } = self;
-        let max = db.engine().options.cursors_max as u64;
-        db.engine().submit_cursor(CursorCommand::Create { name: name.clone(), definition, at, max })?;
-        Ok(Cursor { db, name })
+        let Self { name, definition, at, .. } = self;
+        Ok(CursorCommand::Create { name, definition, at, max: db.engine().options.cursors_max as u64 })
     }
 }
 

@@ -18,8 +18,8 @@ impl Db {
     /// As [`Db::grant`]; [`Error::LeaseExists`], also while a lease of that id has lapsed and its keys are still there;
     /// [`Error::TooLarge`] for a lock delay above 60 s.
     pub fn grant_with(&self, options: GrantOptions) -> Result<Lease> {
-        let (id, granted, _) = self.engine().grant(options)?;
-        Ok(Lease { db: self.clone(), id, granted: Some(granted) })
+        let (id, ttl, revision) = self.engine().grant(options)?;
+        Ok(Lease { db: self.clone(), id, granted: Some((ttl, revision)) })
     }
 
     /// Puts `value` at `key` for a time: the key goes `ttl` after the put is published, unless it is put again. With a ttl
@@ -53,7 +53,8 @@ impl Db {
 pub struct Lease {
     pub(super) db: Db,
     pub(super) id: LeaseId,
-    pub(super) granted: Option<Duration>,
+    /// What was granted, and the store's revision then.
+    pub(super) granted: Option<(Duration, Revision)>,
 }
 
 impl Lease {
@@ -64,7 +65,13 @@ impl Lease {
 
     /// The time to live that was granted, if this handle is the grant's.
     pub fn granted(&self) -> Option<Duration> {
-        self.granted
+        self.granted.map(|(ttl, _)| ttl)
+    }
+
+    /// The store's revision when it was granted, if this handle is the grant's; as etcd's `LeaseGrantResponse.header`.
+    /// A grant makes none by itself.
+    pub fn grant_revision(&self) -> Option<Revision> {
+        self.granted.map(|(_, revision)| revision)
     }
 
     /// Starts its time anew and returns what was granted; as etcd's `LeaseKeepAlive`. The first one after a grant or an

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::db::txn::is_read_only;
-use crate::db::{Db, Lease};
+use crate::db::{CursorBuilder, Db, Lease};
 use crate::engine::apply::Response;
 use crate::engine::command::{Cause, Kind};
-use crate::engine::operations::{Replay, Request};
+use crate::engine::cursors::{CursorCommand, check_name};
+use crate::engine::leases::Granted;
+use crate::engine::operations::{Answer, Replay, Request};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, LeaseId, Revision};
 use crate::op::{
-    Delete, DeleteResponse, GrantOptions, OnceResponse, Op, OperationId, PutOptions, PutResponse, Txn, TxnResponse,
-    check_key,
+    Delete, DeleteResponse, GrantOptions, OnceResponse, Op, OperationId, Put, PutOptions, PutResponse, Txn,
+    TxnResponse, check_key,
 };
 
 impl Db {
@@ -92,10 +96,14 @@ impl Operation {
         value: impl AsRef<[u8]>,
         options: PutOptions,
     ) -> Result<OnceResponse<PutResponse>> {
-        let put = self.db.checked_put(key.as_ref(), value.as_ref(), options)?;
+        self.put_checked(self.db.checked_put(key.as_ref(), value.as_ref(), options)?)
+    }
+
+    /// A put that was found to be whole.
+    pub(crate) fn put_checked(&self, put: Put) -> Result<OnceResponse<PutResponse>> {
         let (response, replay) = self.db.engine().submit_put(put, Some(self.request))?;
-        let (replayed, truncated) = flags(replay);
-        Ok(OnceResponse { response, replayed, truncated })
+        let revision = response.revision;
+        Ok(answer(response, revision, replay))
     }
 
     /// As [`Db::delete`], once.
@@ -113,7 +121,7 @@ impl Operation {
     pub fn delete_with(&self, delete: Delete) -> Result<OnceResponse<DeleteResponse>> {
         check_key(&delete.range.start)?;
         self.submit(Kind::Delete(delete), |response| match response {
-            Response::Delete(response) => Some(response),
+            Response::Delete(response) => Some((response.revision, response)),
             _ => None,
         })
     }
@@ -139,8 +147,8 @@ impl Operation {
             return Err(Error::InvalidArgument(Invalid::Argument("a txn that can only read takes no operation id")));
         }
         let (response, replay) = self.db.engine().submit_txn(txn, Some(self.request))?;
-        let (replayed, truncated) = flags(replay);
-        Ok(OnceResponse { response, replayed, truncated })
+        let revision = response.revision;
+        Ok(answer(response, revision, replay))
     }
 
     /// As [`Db::grant`], once: a repetition gets the lease of the first call, which may have ended since.
@@ -165,9 +173,9 @@ impl Operation {
     /// As [`Db::grant_with`], and those of [`Operation`].
     pub fn grant_with(&self, options: GrantOptions) -> Result<OnceResponse<Lease>> {
         let granted = self.db.engine().grant_once(options, Some(self.request))?;
-        let response = Lease { db: self.db.clone(), id: granted.id, granted: Some(granted.ttl) };
-        let (replayed, truncated) = flags(granted.replay);
-        Ok(OnceResponse { response, replayed, truncated })
+        let Granted { id, ttl, revision, replay } = granted;
+        let response = Lease { db: self.db.clone(), id, granted: Some((ttl, revision)) };
+        Ok(answer(response, revision, replay))
     }
 
     /// As [`Lease::revoke`], once.
@@ -176,7 +184,7 @@ impl Operation {
     /// As [`Lease::revoke`], and those of [`Operation`].
     pub fn revoke(&self, lease: impl Into<LeaseId>) -> Result<OnceResponse<Revision>> {
         self.submit(Kind::Revoke { id: lease.into(), cause: Cause::Owner }, |response| match response {
-            Response::Revoke(response) => Some(response.revision),
+            Response::Revoke(response) => Some((response.revision, response.revision)),
             _ => None,
         })
     }
@@ -194,19 +202,68 @@ impl Operation {
     ) -> Result<OnceResponse<Revision>> {
         let to = to.into();
         let done = self.execute(Txn::new().then([Op::advance(cursor, from, to)]))?;
-        Ok(OnceResponse { response: to, replayed: done.replayed, truncated: done.truncated })
+        let OnceResponse { revision, replayed, truncated, .. } = done;
+        Ok(OnceResponse { response: to, revision, replayed, truncated })
     }
 
-    fn submit<T>(&self, kind: Kind, pick: fn(Response) -> Option<T>) -> Result<OnceResponse<T>> {
-        let answer = self.db.engine().submit_once(kind, Some(self.request))?;
-        let (replayed, truncated) = flags(answer.replay);
+    /// As [`CursorBuilder::create`], once: the position of the cursor. A repetition gets the first one's, wherever the
+    /// cursor is by now, or if it is dropped.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// let operation = db.operation(db.draw_operation_id()).since(db.revision());
+    /// let position = operation.create_cursor(db.cursor("mailer", etclite::prefix("orders/")))?.response;
+    /// db.open_cursor("mailer")?.drop_cursor()?;
+    /// let again = operation.create_cursor(db.cursor("mailer", etclite::prefix("orders/")))?;
+    /// assert!(again.replayed && again.response == position && db.cursors()?.is_empty());
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`CursorBuilder::create`], and those of [`Operation`].
+    pub fn create_cursor(&self, cursor: CursorBuilder) -> Result<OnceResponse<Revision>> {
+        self.submit_cursor(cursor.into_command(&self.db)?)
+    }
+
+    /// As [`Cursor::reset`](crate::Cursor::reset), once.
+    ///
+    /// # Errors
+    /// As [`Cursor::reset`](crate::Cursor::reset), and those of [`Operation`].
+    pub fn reset_cursor(&self, cursor: impl AsRef<[u8]>, to: impl Into<Revision>) -> Result<OnceResponse<Revision>> {
+        let name = cursor_name(cursor.as_ref())?;
+        self.submit_cursor(CursorCommand::Reset { name, to: to.into().get() })
+    }
+
+    /// As [`Cursor::drop_cursor`](crate::Cursor::drop_cursor), once.
+    ///
+    /// # Errors
+    /// As [`Cursor::drop_cursor`](crate::Cursor::drop_cursor), and those of [`Operation`].
+    pub fn drop_cursor(&self, cursor: impl AsRef<[u8]>) -> Result<OnceResponse<Revision>> {
+        self.submit_cursor(CursorCommand::Drop { name: cursor_name(cursor.as_ref())? })
+    }
+
+    fn submit_cursor(&self, command: CursorCommand) -> Result<OnceResponse<Revision>> {
+        self.submit(Kind::Cursor(command), |response| match response {
+            Response::Cursor(response) => Some((response.revision, response.position)),
+            _ => None,
+        })
+    }
+
+    /// `pick` takes revision and answer.
+    fn submit<T>(&self, kind: Kind, pick: fn(Response) -> Option<(Revision, T)>) -> Result<OnceResponse<T>> {
+        let Answer { response, replay } = self.db.engine().submit_once(kind, Some(self.request))?;
         // The fingerprint matched, so the remembered answer is of the same kind.
-        let response = pick(answer.response).ok_or_else(|| Error::corrupt("state", 0, "an answer of another kind"))?;
-        Ok(OnceResponse { response, replayed, truncated })
+        let picked = pick(response).ok_or_else(|| Error::corrupt("state", 0, "an answer of another kind"))?;
+        Ok(answer(picked.1, picked.0, replay))
     }
 }
 
-/// Whether it is a repetition, and whether its answer was cut.
-fn flags(replay: Option<Replay>) -> (bool, bool) {
-    (replay.is_some(), replay.is_some_and(|replay| replay.truncated))
+fn answer<T>(response: T, revision: Revision, replay: Option<Replay>) -> OnceResponse<T> {
+    let truncated = replay.is_some_and(|replay| replay.truncated);
+    OnceResponse { response, revision, replayed: replay.is_some(), truncated }
+}
+
+fn cursor_name(name: &[u8]) -> Result<Bytes> {
+    check_name(name)?;
+    Ok(Bytes::copy_from_slice(name))
 }

@@ -38,7 +38,7 @@ pub(crate) enum Response {
     Done(Revision),
     Revoke(RevokeResponse),
     /// Of commands of cursors: the cursor's position after them.
-    Cursor(Revision),
+    Cursor(AdvanceResponse),
 }
 
 /// What a command answers and changes.
@@ -85,7 +85,10 @@ fn run(state: &State, version: &Version, command: &Command) -> Result<Outcome> {
             draft.late_grant(*id, *renewal_epoch, *stamp, *remaining_ms)
         }
         Kind::Compact { revision } => draft.compact(revision.get())?,
-        Kind::Cursor(cursor) => Response::Cursor(Revision::new(draft.cursors.run(state, command.time_ms, cursor)?)),
+        Kind::Cursor(cursor) => {
+            let position = Revision::new(draft.cursors.run(state, command.time_ms, cursor)?);
+            Response::Cursor(AdvanceResponse { revision: Revision::new(draft.revision()), position })
+        }
     };
     Ok(Outcome { response, changes: draft.finish(), replay: None })
 }

@@ -378,7 +378,7 @@ impl Engine {
     /// Runs a command of cursors; the cursor's position afterwards.
     pub(crate) fn submit_cursor(&self, command: CursorCommand) -> Result<Revision> {
         match self.submit(Kind::Cursor(command))? {
-            Response::Cursor(position) => Ok(position),
+            Response::Cursor(response) => Ok(response.position),
             other => unreachable!("a command of cursors answers {other:?}"),
         }
     }

@@ -25,6 +25,7 @@ use bytes::Bytes;
 use crate::codec::{Reader, Write};
 use crate::engine::apply::{Outcome, Response};
 use crate::engine::command::{Command, Kind, Stamp};
+use crate::engine::cursors::CursorCommand;
 use crate::engine::results::{Keep, Stored};
 use crate::engine::state::State;
 use crate::engine::{Engine, Writer, results};
@@ -122,14 +123,19 @@ impl Operation {
     }
 }
 
-/// Tells a request from others: a hash of its encoding, without what the orderer puts into it.
+/// Tells a request from others: a hash of its encoding as the caller gave it, without what the orderer puts into it or
+/// makes of it afterwards. With other options it is the same request.
 fn fingerprint(kind: &Kind, drawn: bool) -> u64 {
     let mut request = kind.clone();
-    if let Kind::Grant { id, stamp, .. } = &mut request {
-        *stamp = Stamp::default();
-        if drawn {
-            *id = LeaseId::NONE;
+    match &mut request {
+        Kind::Grant { id, stamp, .. } => {
+            *stamp = Stamp::default();
+            if drawn {
+                *id = LeaseId::NONE;
+            }
         }
+        Kind::Cursor(CursorCommand::Create { max, .. }) => *max = 0,
+        _ => {}
     }
     let mut bytes = Vec::new();
     bytes.put_u8(request.tag());

@@ -44,10 +44,7 @@ pub(crate) fn encode(stored: &Stored<'_>, keep: Keep) -> Vec<u8> {
         (Response::Delete(delete), _) => write_delete(&mut out, delete, keep),
         (Response::Txn(txn), _) => write_txn(&mut out, txn, keep),
         (Response::Revoke(revoke), _) => write_revoke(&mut out, revoke),
-        (Response::Cursor(position), _) => {
-            out.put_u8(CURSOR);
-            out.put_varint(position.get());
-        }
+        (Response::Cursor(cursor), _) => write_advance(&mut out, CURSOR, cursor),
         (Response::Done(revision), None) => {
             out.put_u8(DONE);
             out.put_varint(revision.get());
@@ -71,7 +68,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Response, Option<(LeaseId, u64)>)>
         DELETE => Response::Delete(read_delete(&mut reader)?),
         TXN => Response::Txn(read_txn(&mut reader, 0)?),
         REVOKE => Response::Revoke(read_revoke(&mut reader)?),
-        CURSOR => Response::Cursor(read_revision(&mut reader)?),
+        CURSOR => Response::Cursor(read_advance(&mut reader)?),
         DONE => Response::Done(read_revision(&mut reader)?),
         GRANTED => {
             let revision = read_revision(&mut reader)?;
@@ -155,6 +152,16 @@ fn read_revoke(reader: &mut Reader<'_>) -> Option<RevokeResponse> {
     Some(RevokeResponse { revision: read_revision(reader)?, deleted: reader.varint()? })
 }
 
+fn write_advance(out: &mut Vec<u8>, what: u8, advance: &AdvanceResponse) {
+    out.put_u8(what);
+    out.put_varint(advance.revision.get());
+    out.put_varint(advance.position.get());
+}
+
+fn read_advance(reader: &mut Reader<'_>) -> Option<AdvanceResponse> {
+    Some(AdvanceResponse { revision: read_revision(reader)?, position: read_revision(reader)? })
+}
+
 fn write_txn(out: &mut Vec<u8>, txn: &TxnResponse, keep: Keep) {
     out.put_u8(TXN);
     out.put_varint(txn.revision.get());
@@ -169,11 +176,7 @@ fn write_txn(out: &mut Vec<u8>, txn: &TxnResponse, keep: Keep) {
             OpResponse::Txn(nested) => write_txn(out, nested, keep),
             OpResponse::Grant(grant) => write_grant(out, grant),
             OpResponse::Revoke(revoke) => write_revoke(out, revoke),
-            OpResponse::Advance(advance) => {
-                out.put_u8(ADVANCE);
-                out.put_varint(advance.revision.get());
-                out.put_varint(advance.position.get());
-            }
+            OpResponse::Advance(advance) => write_advance(out, ADVANCE, advance),
         }
     }
 }
@@ -193,10 +196,7 @@ fn read_txn(reader: &mut Reader<'_>, depth: u32) -> Option<TxnResponse> {
             TXN => OpResponse::Txn(read_txn(reader, depth + 1)?),
             GRANT => OpResponse::Grant(read_grant(reader)?),
             REVOKE => OpResponse::Revoke(read_revoke(reader)?),
-            ADVANCE => OpResponse::Advance(AdvanceResponse {
-                revision: read_revision(reader)?,
-                position: read_revision(reader)?,
-            }),
+            ADVANCE => OpResponse::Advance(read_advance(reader)?),
             _ => return None,
         });
     }
@@ -304,7 +304,7 @@ mod tests {
             (Response::Txn(TxnResponse { revision, succeeded: true, responses }), None),
             (Response::Done(revision), None),
             (Response::Revoke(RevokeResponse { revision, deleted: 300 }), None),
-            (Response::Cursor(revision), None),
+            (Response::Cursor(AdvanceResponse { revision, position: revision + 300 }), None),
             (Response::Done(revision), Some((LeaseId::new(-3), 5_000))),
         ]
     }

@@ -5,14 +5,20 @@
 //! Linux also a lock of the open file description, which programs that use `fcntl` see. All are let go by the system
 //! when the process dies, so a lock is never stale; the line in the file that names the holder is read only when the
 //! lock was refused.
+//!
+//! **Forks.** The system's locks belong to the open file, of which a forked child has a copy: it closes that at once, or
+//! it would keep the store of a parent that has died. A child has a registry of its own, which is empty: it may wait for
+//! no lock that a thread of its parent held, and what its parent has open the system's locks tell.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, IntoRawFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::{DiskLock, LockError, clock, sys};
@@ -34,10 +40,11 @@ pub(super) fn acquire(dir: &File, id: FileId, exclusive: bool) -> Result<DiskLoc
         Ok(file) => file,
         // Nobody has ever written here, and a reader leaves no trace.
         Err(e) if !exclusive && e.kind() == io::ErrorKind::NotFound => {
-            return Ok(DiskLock(Some(Box::new(HeldLock { file: None, _entry: entry, pid: std::process::id() }))));
+            return Ok(DiskLock(Some(Box::new(HeldLock { file: None, _entry: entry }))));
         }
         Err(e) => return Err(LockError::Io(e)),
     };
+    let in_children = sys::ClosedInChildren::new(&file);
     if !try_lock(&file, exclusive).map_err(LockError::Io)? {
         // A writer kept out by readers would find the line of the last writer, who is gone.
         let by_readers = exclusive && try_lock(&file, false).map_err(LockError::Io)?;
@@ -47,7 +54,8 @@ pub(super) fn acquire(dir: &File, id: FileId, exclusive: bool) -> Result<DiskLoc
         // The name is for people; a full disk must not keep a store from being opened.
         let _ = write_holder(&file);
     }
-    Ok(DiskLock(Some(Box::new(HeldLock { file: Some(file), _entry: entry, pid: std::process::id() }))))
+    let file = Some((file, in_children, std::process::id()));
+    Ok(DiskLock(Some(Box::new(HeldLock { file, _entry: entry }))))
 }
 
 fn open_to_read(dir: &File) -> io::Result<File> {
@@ -67,16 +75,23 @@ fn try_lock(file: &File, exclusive: bool) -> io::Result<bool> {
 /// A lock that was obtained.
 struct HeldLock {
     // Dropped in this order: the system's locks first, the registry after.
-    file: Option<File>,
+    /// With the process that has locked it.
+    file: Option<(File, sys::ClosedInChildren, u32)>,
     _entry: Registered,
-    pid: u32,
 }
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
+        let Some((file, in_children, pid)) = self.file.take() else { return };
+        if in_children.is_closed() {
+            // Its number is no longer this file's.
+            let _ = file.into_raw_fd();
+            return;
+        }
+        drop(in_children);
         // Closing is not enough while a child between fork and exec still has a copy of the descriptor; unlocking is
         // too much in a forked child, whose parent goes on.
-        if let Some(file) = self.file.take().filter(|_| self.pid == std::process::id()) {
+        if pid == std::process::id() {
             let _ = sys::lock_description(&file, sys::Range::Unlocked);
             let _ = file.unlock();
         }
@@ -114,7 +129,16 @@ fn parse_holder(text: &str) -> Option<Holder> {
 }
 
 /// A place in the registry of stores that this process has open.
-struct Registered(FileId);
+struct Registered {
+    registry: Arc<Registry>,
+    id: FileId,
+}
+
+struct Registry {
+    /// How many forks lay before it.
+    forks: u64,
+    open: Mutex<BTreeMap<FileId, Open>>,
+}
 
 struct Open {
     holder: Holder,
@@ -122,33 +146,53 @@ struct Open {
     readers: usize,
 }
 
+static REGISTRY: ArcSwapOption<Registry> = ArcSwapOption::const_empty();
+
+/// The registry of this process.
+fn registry() -> Arc<Registry> {
+    let forks = sys::forks();
+    loop {
+        let current = REGISTRY.load_full();
+        if let Some(registry) = current.as_ref().filter(|registry| registry.forks == forks) {
+            return Arc::clone(registry);
+        }
+        // Kept if another thread was faster.
+        REGISTRY.compare_and_swap(&current, Some(Arc::new(Registry { forks, open: Mutex::default() })));
+    }
+}
+
 impl Registered {
     fn new(id: FileId, exclusive: bool) -> Result<Registered, Holder> {
-        let mut open = OPEN.lock();
-        match open.get_mut(&id) {
-            Some(other) if exclusive || other.readers == 0 => return Err(other.holder.clone()),
-            Some(other) => other.readers += 1,
-            None => {
-                open.insert(id, Open { holder: ourselves(), readers: usize::from(!exclusive) });
+        let registry = registry();
+        {
+            let mut open = registry.open.lock();
+            match open.get_mut(&id) {
+                Some(other) if exclusive || other.readers == 0 => return Err(other.holder.clone()),
+                Some(other) => other.readers += 1,
+                None => {
+                    open.insert(id, Open { holder: ourselves(), readers: usize::from(!exclusive) });
+                }
             }
         }
-        Ok(Registered(id))
+        Ok(Registered { registry, id })
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut open = OPEN.lock();
-        if let Some(entry) = open.get_mut(&self.0) {
+        // What a child inherited is its parent's, and so are the threads that may have locked it.
+        if self.registry.forks != sys::forks() {
+            return;
+        }
+        let mut open = self.registry.open.lock();
+        if let Some(entry) = open.get_mut(&self.id) {
             entry.readers = entry.readers.saturating_sub(1);
             if entry.readers == 0 {
-                open.remove(&self.0);
+                open.remove(&self.id);
             }
         }
     }
 }
-
-static OPEN: Mutex<BTreeMap<FileId, Open>> = Mutex::new(BTreeMap::new());
 
 #[cfg(test)]
 mod tests {

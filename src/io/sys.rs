@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -208,7 +208,7 @@ pub(crate) fn forks() -> u64 {
     WATCHED.call_once(|| {
         // SAFETY: the handler is a plain function of the whole program's life. If it cannot be installed, for want of
         // memory, forks go unnoticed, and the process id that each write checks remains.
-        unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+        unsafe { libc::pthread_atfork(None, None, Some(begin_child)) };
     });
     FORKS.load(Ordering::Relaxed)
 }
@@ -216,8 +216,58 @@ pub(crate) fn forks() -> u64 {
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
 /// Runs in each forked child, where only what is safe in a signal handler may be done.
-extern "C" fn count_fork() {
+extern "C" fn begin_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    for place in &CLOSED_IN_CHILDREN {
+        let fd = place.swap(NO_DESCRIPTOR, Ordering::Relaxed);
+        if fd != NO_DESCRIPTOR {
+            // SAFETY: the parent had it open when it forked, and nobody here owns the number: see `ClosedInChildren`.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// Of how many descriptors children let go. Locks of stores beyond that many last as long as a child does.
+const CLOSED_IN_CHILDREN_MAX: usize = 1_024;
+
+const NO_DESCRIPTOR: libc::c_int = -1;
+
+/// Fixed, as a child can take no lock and no memory. Relaxed: who forks copies what his own thread sees, and others put
+/// a descriptor here before they lock it and take it away before they close it.
+static CLOSED_IN_CHILDREN: [AtomicI32; CLOSED_IN_CHILDREN_MAX] =
+    [const { AtomicI32::new(NO_DESCRIPTOR) }; CLOSED_IN_CHILDREN_MAX];
+
+/// A descriptor that forked children close at once: with their copy of it, they would keep its lock when this process has
+/// died. It must be dropped before the file is closed.
+pub(super) struct ClosedInChildren {
+    place: Option<&'static AtomicI32>,
+    forks: u64,
+}
+
+impl ClosedInChildren {
+    pub(super) fn new(file: &File) -> Self {
+        let forks = forks();
+        let take = |place: &&AtomicI32| {
+            let (none, fd) = (NO_DESCRIPTOR, file.as_raw_fd());
+            place.compare_exchange(none, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        ClosedInChildren { place: CLOSED_IN_CHILDREN.iter().find(take), forks }
+    }
+
+    /// Whether this is a child, in which it was closed: its number may be another file's by now.
+    pub(super) fn is_closed(&self) -> bool {
+        self.place.is_some() && self.forks != forks()
+    }
+}
+
+impl Drop for ClosedInChildren {
+    fn drop(&mut self) {
+        if let Some(place) = self.place
+            && !self.is_closed()
+        {
+            place.store(NO_DESCRIPTOR, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Sleeps while `word` holds `expected`; returns at once if it does not, and may return for nothing.

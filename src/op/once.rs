@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::kv::Revision;
+
 /// Names one write for ever, so that sending it again does not do it again; see [`Db::operation`](crate::Db::operation).
 ///
 /// Any number but zero, chosen by the caller so that no other write has it: drawn at random
@@ -46,6 +48,8 @@ impl fmt::Debug for OperationId {
 pub struct OnceResponse<T> {
     /// The first answer to this operation, with the revision of then.
     pub response: T,
+    /// That revision: the one that the operation made, or if it changed no key the store's of then.
+    pub revision: Revision,
     /// The operation had taken effect before; this call wrote nothing.
     pub replayed: bool,
     /// Of the first answer only revision, success and counts are left: its keys and values were too many to be kept. See

@@ -1,29 +1,30 @@
 //! What each operation number runs: decode, one verb, encode.
 
-use std::time::Duration;
-
 use prost::Message;
 
 use super::etcdserverpb as pb;
 use super::identity::Identity;
 use super::reply::Reply;
 use super::request::{self, decode, positive, single_key};
-use super::response::{self, seconds_down, seconds_up};
-use super::{cursors, ours, txn, upkeep};
+use super::response::{seconds_down, seconds_up};
+use super::write::Write;
+use super::{cursors, ours, upkeep};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::kv::LeaseId;
-use crate::op::GrantOptions;
 
 pub(super) fn dispatch(db: &Db, operation: u32, request: &[u8]) -> Result<Reply> {
+    match Write::read(db, operation, request)? {
+        Some(write) => write.run(db),
+        None => dispatch_other(db, operation, request),
+    }
+}
+
+/// What is not a write of keys, leases or positions.
+pub(super) fn dispatch_other(db: &Db, operation: u32, request: &[u8]) -> Result<Reply> {
     match operation {
         super::RANGE => range(db, request),
-        super::PUT => put(db, request),
-        super::DELETE_RANGE => with(db, request, delete_range),
-        super::TXN => with(db, request, txn),
         super::COMPACT => with(db, request, compact),
-        super::LEASE_GRANT => with(db, request, lease_grant),
-        super::LEASE_REVOKE => with(db, request, lease_revoke),
         super::LEASE_KEEPALIVE => with(db, request, lease_keep_alive),
         super::LEASE_TIME_TO_LIVE => with(db, request, lease_time_to_live),
         super::LEASE_LEASES => with(db, request, lease_leases),
@@ -32,17 +33,11 @@ pub(super) fn dispatch(db: &Db, operation: u32, request: &[u8]) -> Result<Reply>
         super::HASH => with(db, request, upkeep::hash),
         super::ALARM => with(db, request, upkeep::alarm),
         super::DEFRAGMENT => with(db, request, upkeep::defragment),
-        super::PUT_WITH => with(db, request, ours::put),
-        super::DELETE_RANGE_WITH => with(db, request, ours::delete_range),
-        super::TXN_WITH => with(db, request, ours::txn),
         super::COMPACT_WITH => with(db, request, ours::compact),
-        super::LEASE_GRANT_MS => with(db, request, ours::lease_grant),
-        super::LEASE_REVOKE_WITH => with(db, request, ours::lease_revoke),
         super::LEASE_KEEPALIVE_MS => with(db, request, ours::lease_keep_alive),
         super::LEASE_TIME_TO_LIVE_MS => with(db, request, ours::lease_time_to_live),
         super::LEASE_LIST_MS => with(db, request, ours::lease_list),
         super::CURSOR_CREATE => with(db, request, cursors::create),
-        super::CURSOR_ADVANCE => with(db, request, ours::cursor_advance),
         super::CURSOR_RESET => with(db, request, cursors::reset),
         super::CURSOR_STATUS => with(db, request, cursors::status),
         super::CURSOR_DROP => with(db, request, cursors::end),
@@ -76,22 +71,6 @@ fn range(db: &Db, request: &[u8]) -> Result<Reply> {
     Ok(Reply::range(Identity::of(db), response))
 }
 
-fn put(db: &Db, request: &[u8]) -> Result<Reply> {
-    let put = request::put(decode(request)?)?;
-    let (response, _) = db.engine().submit_put(put, None)?;
-    Ok(Reply::put(Identity::of(db), response))
-}
-
-fn delete_range(db: &Db, identity: Identity, request: pb::DeleteRangeRequest) -> Result<pb::DeleteRangeResponse> {
-    let response = db.delete_with(request::delete(request)?)?;
-    Ok(response::delete(identity.header(response.revision), response))
-}
-
-fn txn(db: &Db, identity: Identity, request: pb::TxnRequest) -> Result<pb::TxnResponse> {
-    let response = txn::plan(db, request)?.run(db, |txn| db.execute(txn))?;
-    response::txn(identity.header(response.revision), response)
-}
-
 fn compact(db: &Db, identity: Identity, request: pb::CompactionRequest) -> Result<pb::CompactionResponse> {
     let response = compact_to(db, request.revision, request.physical)?;
     Ok(pb::CompactionResponse { header: Some(identity.header(response.revision)) })
@@ -103,23 +82,6 @@ pub(super) fn compact_to(db: &Db, revision: i64, physical: bool) -> Result<crate
         return Err(Error::Compacted { compacted: db.compact_revision() });
     }
     if physical { db.compact_physical(positive(revision)) } else { db.compact(positive(revision)) }
-}
-
-fn lease_grant(db: &Db, identity: Identity, request: pb::LeaseGrantRequest) -> Result<pb::LeaseGrantResponse> {
-    // Nobody who counts in seconds means a lease of a millisecond by none, or by fewer.
-    let ttl = Duration::from_secs(positive(request.ttl).max(1));
-    let (id, granted, revision) = db.engine().grant(GrantOptions::new(ttl).id(request.id))?;
-    Ok(pb::LeaseGrantResponse {
-        header: Some(identity.header(revision)),
-        id: id.get(),
-        ttl: seconds_up(granted),
-        error: String::new(),
-    })
-}
-
-fn lease_revoke(db: &Db, identity: Identity, request: pb::LeaseRevokeRequest) -> Result<pb::LeaseRevokeResponse> {
-    let revision = db.lease(request.id).revoke()?;
-    Ok(pb::LeaseRevokeResponse { header: Some(identity.header(revision)) })
 }
 
 /// A lease that is gone is told by a TTL of zero. The revision is read first, so that no lease is seen alive at a revision

@@ -29,6 +29,7 @@
 //! **Generated code.** `definitions/` holds the messages in our own words, `generated/` what prost-build makes of them. A
 //! test compiles the one and compares it with the other, so that a build needs neither protoc nor a build script.
 
+mod batch;
 mod call;
 mod cursors;
 mod identity;
@@ -39,6 +40,7 @@ mod response;
 mod txn;
 mod upkeep;
 mod wire;
+mod write;
 
 use crate::db::Db;
 use crate::error::{Error, Invalid, Result};
@@ -167,9 +169,10 @@ pub fn execute(db: &Db, operation: u32, request: &[u8]) -> Result<Reply> {
 }
 
 /// Runs several requests in order. Each has a reply or an error of its own, and one that fails does not stop the next; each
-/// sees the writes before it.
+/// sees the writes before it. Writes in a row share one durable commit, as [`Db::batch`] says, but not those with an
+/// operation id.
 pub fn batch(db: &Db, requests: &[(u32, &[u8])]) -> Vec<Result<Reply>> {
-    requests.iter().map(|(operation, request)| execute(db, *operation, request)).collect()
+    batch::run(db, requests)
 }
 
 /// The exact message that etcd's server has for an error, by which its clients know it; where it has none, ours. With

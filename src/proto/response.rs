@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Identity;
 use super::etcdserverpb as pb;
-use super::etcdserverpb::response_op::Response;
+use super::etclitepb as our;
 use super::identity::{wire_count, wire_revision};
 use super::mvccpb;
 use crate::error::{Error, Result};
@@ -71,6 +71,7 @@ pub(super) fn txn(header: pb::ResponseHeader, response: TxnResponse) -> Result<p
 }
 
 fn operation(response: OpResponse) -> Result<pb::ResponseOp> {
+    use pb::response_op::Response;
     let response = match response {
         OpResponse::Range(response) => Response::ResponseRange(range(inner(response.revision), response)),
         OpResponse::Put(response) => Response::ResponsePut(put(inner(response.revision), response)),
@@ -81,6 +82,38 @@ fn operation(response: OpResponse) -> Result<pb::ResponseOp> {
         }
     };
     Ok(pb::ResponseOp { response: Some(response) })
+}
+
+pub(super) fn our_txn(header: pb::ResponseHeader, response: TxnResponse) -> Result<our::TxnResponse> {
+    let responses = response.responses.into_iter().map(our_operation).collect::<Result<_>>()?;
+    Ok(our::TxnResponse { header: Some(header), succeeded: response.succeeded, responses, replay: None })
+}
+
+fn our_operation(response: OpResponse) -> Result<our::ResponseOp> {
+    use our::response_op::Response;
+    let response = match response {
+        OpResponse::Range(response) => Response::Range(range(inner(response.revision), response)),
+        OpResponse::Put(response) => Response::Put(put(inner(response.revision), response)),
+        OpResponse::Delete(response) => Response::DeleteRange(delete(inner(response.revision), response)),
+        OpResponse::Txn(response) => Response::Txn(our_txn(inner(response.revision), response)?),
+        OpResponse::Grant(granted) => Response::Grant(our::LeaseGrantResponse {
+            header: Some(inner(granted.revision)),
+            id: granted.id.get(),
+            ttl_ms: wire_millis(granted.ttl),
+            replay: None,
+        }),
+        OpResponse::Revoke(revoked) => Response::Revoke(our::LeaseRevokeResponse {
+            header: Some(inner(revoked.revision)),
+            deleted: wire_count(revoked.deleted),
+            replay: None,
+        }),
+        OpResponse::Advance(advanced) => Response::Advance(our::CursorAdvanceResponse {
+            header: Some(inner(advanced.revision)),
+            position: wire_revision(advanced.position),
+            replay: None,
+        }),
+    };
+    Ok(our::ResponseOp { response: Some(response) })
 }
 
 /// The response that tells a batch of events, or of progress, to the watch `watch_id` of a stream.

@@ -18,12 +18,12 @@ use crate::op::{Advance, Compare, GrantOptions, Op, OpResponse, Put, Range, Toke
 /// A txn, and what is left to do with its answer.
 pub(super) struct Plan {
     pub(super) txn: Txn,
-    afterwards: Afterwards,
+    pub(super) afterwards: Afterwards,
 }
 
 /// What messages can ask for and an operation cannot say.
 #[derive(Default)]
-struct Afterwards {
+pub(super) struct Afterwards {
     /// Where a range is that is sorted late: for each level the branch and the place in it.
     late_sorts: Vec<(Vec<Place>, LateSort)>,
     /// The revisions that ranges name, in order; none that is zero.
@@ -54,25 +54,20 @@ pub(super) fn plan_ours(db: &Db, request: our::TxnRequest) -> Result<Plan> {
     Ok(Plan { txn, afterwards: reader.afterwards })
 }
 
-impl Plan {
-    /// Runs the txn by `run`, and gives its answer what the operations could not ask for.
-    pub(super) fn run(self, db: &Db, run: impl FnOnce(Txn) -> Result<TxnResponse>) -> Result<TxnResponse> {
-        let Plan { txn, afterwards } = self;
-        let mut response = run(txn).map_err(|error| afterwards.error(db, error))?;
-        for (path, late_sort) in &afterwards.late_sorts {
-            if let Some(range) = range_at(&mut response, path) {
+impl Afterwards {
+    /// Gives an answer what the operations could not ask for.
+    pub(super) fn finish(&self, response: &mut TxnResponse) {
+        for (path, late_sort) in &self.late_sorts {
+            if let Some(range) = range_at(response, path) {
                 late_sort.finish(range);
             }
         }
-        Ok(response)
     }
-}
 
-impl Afterwards {
     /// A negative revision was passed on as one far in the future; etcd calls it compacted (TX-11). The first operation
     /// that fails decides. Of the ranges of a branch that was not taken nothing is known here: should one of those come
     /// first, its kind of error is told.
-    fn error(&self, db: &Db, error: Error) -> Error {
+    pub(super) fn error(&self, db: &Db, error: Error) -> Error {
         let Error::FutureRevision { current } = error else { return error };
         let is_future = |revision: i64| revision < 0 || positive(revision) > current.get();
         match self.revisions.iter().find(|revision| is_future(**revision)) {

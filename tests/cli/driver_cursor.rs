@@ -39,6 +39,34 @@ fn x_04_a_cursor_keeps_its_place() {
 }
 
 #[test]
+fn x_03_cursors_take_an_id() {
+    let mut driver = Driver::in_memory();
+    driver.call(json!({"cmd": "put", "key": "a", "value": "1"}));
+    let ids = ["01", "02", "03"].map(|end| format!("000000000000000000000000000000{end}"));
+    let create = json!({"cmd": "cursor_create", "name": "c", "key": "a", "rev": 1, "op_id": ids[0], "since": 1});
+    let reset = json!({"cmd": "cursor_reset", "name": "c", "to": 2, "op_id": ids[1]});
+    let drop = json!({"cmd": "cursor_drop", "name": "c", "op_id": ids[2]});
+    let put = json!({"cmd": "put", "key": "a", "value": "2"});
+    let advance = json!({"cmd": "cursor_advance", "name": "c", "from": 2, "to": 3});
+    let steps = [
+        (&create, json!({"ok": true, "revision": 2, "position": 1})),
+        (&put, json!({"ok": true, "revision": 3})),
+        (&create, json!({"ok": true, "revision": 2, "position": 1, "replayed": true})),
+        (&reset, json!({"ok": true, "revision": 3, "position": 2})),
+        (&advance, json!({"ok": true, "revision": 3, "position": 3})),
+        (&reset, json!({"ok": true, "revision": 3, "position": 2, "replayed": true})),
+        (&drop, json!({"ok": true, "revision": 3})),
+        (&put, json!({"ok": true, "revision": 4})),
+        (&drop, json!({"ok": true, "revision": 3, "replayed": true})),
+    ];
+    for (request, answer) in steps {
+        assert_eq!(driver.call(request.clone()), answer, "to {request}");
+    }
+    expect!(driver, {"cmd": "cursor_list"} => {"ok": true, "revision": 4, "cursors": []});
+    refuse!(driver, "INVALID_ARGUMENT" -1: {"cmd": "cursor_drop", "name": "d", "op_id": ids[2]});
+}
+
+#[test]
 fn x_04_a_cursor_moves_with_the_consumers_writes() {
     let mut driver = Driver::in_memory();
     let id = "00000000000000000000000000000007";
@@ -84,7 +112,7 @@ fn cursors_are_read_strictly() {
         {"cmd": "cursor_create", "name": "d"}
         {"cmd": "cursor_create", "key": "a"}
         {"cmd": "cursor_create", "name": "d", "key": "a", "rev": -1}
-        {"cmd": "cursor_create", "name": "d", "key": "a", "op_id": "00000000000000000000000000000001"}
+        {"cmd": "cursor_create", "name": "d", "key": "a", "op_id": "1"}
         {"cmd": "cursor_advance", "name": "c", "from": 1}
         {"cmd": "cursor_advance", "name": "c", "to": 1}
         {"cmd": "cursor_advance", "name": "c", "from": 1, "to": 0}

@@ -53,6 +53,18 @@ fn x_03_a_repetition_gets_the_first_answer() {
         "kv": {"key": "a", "create_revision": 2, "mod_revision": 3, "version": 2}});
 }
 
+/// A grant makes no revision, so the store's is told: of then, not of when it is asked again.
+#[test]
+fn x_03_a_repeated_grant_tells_the_first_revision() {
+    let mut driver = Driver::in_memory();
+    let grant = json!({"cmd": "lease_grant", "ttl_ms": 60_000, "lease": "ab", "op_id": OP_ID});
+    let first = json!({"ok": true, "revision": 1, "lease": "ab", "granted_ms": 60_000});
+    assert_eq!(driver.call(grant.clone()), first);
+    driver.call(json!({"cmd": "put", "key": "a", "value": "1"}));
+    let again = json!({"ok": true, "revision": 1, "lease": "ab", "granted_ms": 60_000, "replayed": true});
+    assert_eq!(driver.call(grant), again);
+}
+
 #[test]
 fn x_03_each_write_takes_an_id() {
     let mut driver = Driver::in_memory();

@@ -418,6 +418,33 @@ fn co_07_proof_for_later_txns() {
     });
 }
 
+/// The header of the acquire: of when the lock was got, whatever happens afterwards.
+#[test]
+fn co_07_a_guard_tells_as_of_when_it_has_the_lock() {
+    let store = Store::new(Kind::Memory);
+    let (one, other) = (session(&store.db), session(&store.db));
+    let first = one.mutex("n").lock().unwrap();
+    store.put("a", "");
+    assert_eq!((first.revision(), first.acquired_revision()), (Revision::new(2), Revision::new(2)));
+    let again = one.mutex("n").try_lock().unwrap().unwrap();
+    store.put("a", "");
+    assert_eq!((again.revision(), again.acquired_revision()), (Revision::new(2), Revision::new(3)));
+    std::thread::scope(|scope| {
+        let (_, locked) = locker(scope, &other, &WaitOptions::new());
+        await_line(&store.db, "n", 2);
+        let released = first.unlock().unwrap();
+        let guard = locked.recv().unwrap().unwrap().unwrap();
+        assert_eq!((guard.revision() + 1, guard.acquired_revision()), (released, released));
+        store.put("a", "");
+        assert_eq!(guard.acquired_revision(), released);
+    });
+    let free = other.mutex("free").try_lock().unwrap().unwrap();
+    assert_eq!(free.acquired_revision(), free.revision());
+    let lead = other.election("e").campaign("v").unwrap();
+    store.put("a", "");
+    assert_eq!(lead.elected_revision(), lead.revision());
+}
+
 #[test]
 fn co_06_dropping_a_guard_unlocks_and_leaving_it_does_not() {
     let store = Store::new(Kind::Memory);

@@ -6,8 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
-mod batch;
 mod asleep;
+mod batch;
 mod co_election;
 mod co_many_waiters;
 mod co_mutex;

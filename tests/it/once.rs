@@ -69,6 +69,114 @@ fn x_03_every_verb_takes_effect_once() {
     });
 }
 
+/// Whatever a repetition is of, it tells the revision of then.
+#[test]
+fn x_03_a_repetition_tells_the_first_revision() {
+    everywhere(|store| {
+        let db = &store.db;
+        let granted = db.operation(1u128).grant(ms(60_000)).unwrap();
+        assert_eq!((granted.revision, granted.grant_revision()), (rev(1), Some(rev(1))));
+        db.grant_with_id(7, ms(60_000)).unwrap();
+        store.put_leased("a", "", 7);
+        assert_eq!(db.operation(2u128).revoke(7).unwrap().revision, 3);
+        db.cursor("c", ..).at(1).create().unwrap();
+        assert_eq!(db.operation(3u128).advance("c", 1, 2).unwrap().revision, 3);
+        assert_eq!(db.operation(4u128).execute(create("b")).unwrap().revision, 4);
+        assert_eq!(db.operation(5u128).delete("none").unwrap().revision, 4);
+        store.put("later", "");
+        store.always(|store| {
+            let db = &store.db;
+            let lease = db.operation(1u128).grant(ms(60_000)).unwrap();
+            assert_eq!((lease.revision, lease.grant_revision()), (rev(1), Some(rev(1))));
+            assert_eq!(db.operation(2u128).revoke(7).unwrap().revision, 3);
+            assert_eq!(db.operation(3u128).advance("c", 1, 2).unwrap().revision, 3);
+            assert_eq!(db.operation(4u128).execute(create("b")).unwrap().revision, 4);
+            assert_eq!(db.operation(5u128).delete("none").unwrap().revision, 4);
+            assert_eq!(db.revision(), 5);
+        });
+    });
+}
+
+#[test]
+fn x_03_cursors_are_made_reset_and_dropped_once() {
+    everywhere(|store| {
+        let cursor = |db: &Db| db.cursor("c", etclite::prefix("a/")).at(2);
+        store.put("a/1", "");
+        store.put("a/2", "");
+        let op = |store: &Store, id: u128| store.db.operation(id).since(1);
+        let made = op(store, 1).create_cursor(cursor(&store.db)).unwrap();
+        assert_eq!((made.response, made.revision, made.replayed), (rev(2), rev(3), false));
+        store.always(|store| again(&made, &op(store, 1).create_cursor(cursor(&store.db)).unwrap()));
+        let reset = op(store, 2).reset_cursor("c", 3).unwrap();
+        store.put("b", "");
+        // Its position is another by now, and a second reset would take it back.
+        store.db.open_cursor("c").unwrap().advance(3, 4).unwrap();
+        store.always(|store| {
+            again(&reset, &op(store, 2).reset_cursor("c", 3).unwrap());
+            assert_eq!(store.db.open_cursor("c").unwrap().position().unwrap(), 4);
+        });
+        let dropped = op(store, 3).drop_cursor("c").unwrap();
+        assert_eq!((dropped.response, dropped.revision), (rev(4), rev(4)));
+        store.always(|store| {
+            again(&dropped, &op(store, 3).drop_cursor("c").unwrap());
+            again(&made, &op(store, 1).create_cursor(cursor(&store.db)).unwrap());
+            again(&reset, &op(store, 2).reset_cursor("c", 3).unwrap());
+            assert!(store.db.cursors().unwrap().is_empty());
+        });
+        // Errors leave the id free, another request does not get it.
+        assert!(matches!(op(store, 4).drop_cursor("c"), Err(Error::CursorNotFound)));
+        assert!(matches!(op(store, 4).create_cursor(store.db.cursor("", "a")), Err(Error::InvalidArgument(_))));
+        for other in [op(store, 1).create_cursor(cursor(&store.db).no_put()), op(store, 3).reset_cursor("c", 4)] {
+            assert!(matches!(other, Err(Error::InvalidArgument(Invalid::OperationIdReused))), "{other:?}");
+        }
+        op(store, 4).create_cursor(cursor(&store.db)).unwrap();
+        assert_eq!(store.db.cursors().unwrap().len(), 1);
+    });
+}
+
+/// What an id was used for is the request as its caller gave it: not what the options of the store made of it, which may
+/// be others when it is sent again.
+#[test]
+fn x_03_a_request_is_what_its_caller_gave() {
+    let (disk, clock) = (etclite::io::sim::SimDisk::new(), etclite::io::sim::SimClock::new(1));
+    let open = |options: Options| {
+        let options = etclite::testing::with_knobs(options, super::rig::ROOMY);
+        let disk = std::sync::Arc::new(disk.clone());
+        etclite::testing::open_on(disk, std::sync::Arc::new(clock.clone()), options).unwrap()
+    };
+    let leased = |ttl: u64| Txn::new().then([Op::grant(9, ms(ttl))]);
+    let read = || {
+        let keys = Op::from(Range::new("a").keys_only());
+        Txn::new().then([Op::from(Put::new("b", "")), keys])
+    };
+    let send = |db: &Db, ttl: u64| {
+        let timed = PutOptions::new().ttl(ms(ttl));
+        let granted = db.operation(1u128).grant(ms(ttl)).map(|once| once.replayed);
+        let named = db.operation(2u128).grant_with_id(8, ms(ttl)).map(|once| once.replayed);
+        let put = db.operation(3u128).put_with("a", "", timed).map(|once| once.replayed);
+        let txn = db.operation(4u128).execute(leased(ttl)).map(|once| once.replayed);
+        [granted, named, put, txn]
+    };
+    let db = open(Options::new().min_ttl(ms(50)).cursors_max(3));
+    assert!(send(&db, 10).into_iter().all(|sent| !sent.unwrap()));
+    assert!(!db.operation(5u128).execute(read()).unwrap().replayed);
+    assert!(!db.operation(6u128).create_cursor(db.cursor("c", "a")).unwrap().replayed);
+    // All of them were raised to 50 ms, and yet these are others.
+    for other in send(&db, 20) {
+        assert!(matches!(other, Err(Error::InvalidArgument(Invalid::OperationIdReused))), "{other:?}");
+    }
+    db.close().unwrap();
+    let db = open(Options::new().min_ttl(ms(5_000)).cursors_max(7).keys_only_lease(false));
+    assert!(send(&db, 10).into_iter().all(|sent| sent.unwrap()));
+    assert!(db.operation(5u128).execute(read()).unwrap().replayed);
+    assert!(db.operation(6u128).create_cursor(db.cursor("c", "a")).unwrap().replayed);
+    // And what is new is raised, and has no lease to tell.
+    assert_eq!(db.operation(7u128).grant(ms(10)).unwrap().granted(), Some(ms(5_000)));
+    db.put_with_ttl("a", "", ms(10)).unwrap();
+    let OpResponse::Range(range) = db.operation(8u128).execute(read()).unwrap().responses[1].clone() else { panic!() };
+    assert_eq!((range.kvs.len(), range.kvs[0].lease), (1, LeaseId::NONE));
+}
+
 #[test]
 fn x_03_a_failed_compare_is_an_answer() {
     everywhere(|store| {

@@ -92,6 +92,19 @@ impl Worker {
         self.child.kill().unwrap();
     }
 
+    /// Kills it with SIGKILL, and waits until it is gone with all that it had locked. Its pipes stay open: a child that it
+    /// forked may answer.
+    pub(crate) fn kill_and_await(&mut self) {
+        self.kill();
+        self.child.wait().unwrap();
+    }
+
+    /// Closes its input, and waits until nobody has its output any more: the worker, or a child that it forked.
+    pub(crate) fn end(mut self) {
+        self.input = None;
+        assert!(self.line().is_err(), "an answer to nothing");
+    }
+
     /// Closes its input, by which a script worker ends, and waits for it.
     pub(crate) fn finish(mut self) -> ExitStatus {
         self.input = None;

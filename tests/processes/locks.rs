@@ -87,3 +87,70 @@ pub(crate) fn forked_child_is_refused_and_harms_nothing() -> Outcome {
     assert_eq!(second.ok("check"), "[]");
     Outcome::Passed
 }
+
+/// A forked child keeps nobody out of its parent's store once the parent has died; and it is a process like any other,
+/// which opens stores of its own, in the end that one, too.
+pub(crate) fn a_killed_holders_lock_is_not_kept_by_its_child() -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| format!("open {}", dir.path().join(name).display());
+    for mode in ["", " read_only"] {
+        let (mut family, mut other) = (Worker::start("script"), Worker::start("script"));
+        family.ok(&open("store"));
+        family.ok("put a 1");
+        family.ok("close");
+        family.ok(&format!("{}{mode}", open("store")));
+        let child = family.ok("become_child");
+        assert_ne!(child, family.pid().to_string());
+        assert!(family.ask("get a").starts_with("error Forked"));
+        assert!(other.ask(&open("store")).starts_with("error Locked"), "its parent has it");
+        assert!(family.ask(&open("store")).starts_with("error Locked"), "of that the child knows, too");
+        family.ok(&open("own"));
+        family.ok("put b 2");
+        family.kill_and_await();
+        other.ok(&open("store"));
+        assert_eq!(other.ok("get a"), "1");
+        assert_eq!(family.ok("get b"), "2", "the child was there all the time");
+        // Letting go of what it inherited takes nothing from the file that has the descriptor's number now.
+        family.ok("drop_first");
+        let mut third = Worker::start("script");
+        assert!(third.ask(&open("own")).starts_with("error Locked"));
+        family.ok("drop");
+        third.ok(&open("own"));
+        assert!(family.ask(&open("store")).starts_with("error Locked"));
+        other.ok("close");
+        family.ok(&open("store"));
+        assert_eq!(family.ok("get a"), "1");
+        assert!(other.ask(&open("store")).starts_with("error Locked"));
+        family.end();
+        other.ok(&open("store"));
+    }
+    Outcome::Passed
+}
+
+/// No program that is started later inherits a descriptor of a store.
+pub(crate) fn descriptors_are_not_inherited_by_other_programs() -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let mut worker = Worker::start("script");
+    worker.ok(&format!("open {} tiny", store.display()));
+    for round in 0..3 {
+        worker.ok(&format!("mix {round} 1000"));
+        worker.ok("flush");
+    }
+    let descriptors = std::path::Path::new("/proc").join(worker.pid().to_string());
+    let mut seen = 0;
+    for entry in std::fs::read_dir(descriptors.join("fd")).unwrap() {
+        let name = entry.unwrap().file_name();
+        // Background work may have closed it meanwhile.
+        let Ok(target) = std::fs::read_link(descriptors.join("fd").join(&name)) else { continue };
+        let Ok(info) = std::fs::read_to_string(descriptors.join("fdinfo").join(&name)) else { continue };
+        if target.starts_with(&store) {
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+            let flags = i32::from_str_radix(flags, 8).unwrap();
+            assert!(flags & libc::O_CLOEXEC != 0, "{} is inherited", target.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "lock, log and catalog at least: {seen}");
+    Outcome::Passed
+}

@@ -45,4 +45,6 @@ const TESTS: &[runner::Test] = &[
     ("second_process_is_told_who_has_the_store", locks::second_process_is_told_who_has_the_store),
     ("waiting_for_the_lock_ends_when_the_holder_leaves", locks::waiting_for_the_lock_ends_when_the_holder_leaves),
     ("forked_child_is_refused_and_harms_nothing", locks::forked_child_is_refused_and_harms_nothing),
+    ("a_killed_holders_lock_is_not_kept_by_its_child", locks::a_killed_holders_lock_is_not_kept_by_its_child),
+    ("descriptors_are_not_inherited_by_other_programs", locks::descriptors_are_not_inherited_by_other_programs),
 ];

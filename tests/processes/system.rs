@@ -32,6 +32,19 @@ pub(crate) fn in_forked_child(body: impl FnOnce() -> String) -> String {
     format!("{text} exit={status}")
 }
 
+/// Goes on as a forked child, and returns its process id. The parent, which has one thread, stands still until it is
+/// killed.
+pub(crate) fn become_child() -> u32 {
+    // SAFETY: no other thread holds a lock that the child could need.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "{}", std::io::Error::last_os_error());
+    while child > 0 {
+        // SAFETY: takes nothing, and returns after a signal that does not kill.
+        unsafe { libc::pause() };
+    }
+    std::process::id()
+}
+
 /// Gives up root for good.
 pub(crate) fn become_user(user: u32) -> String {
     // SAFETY: takes a number, touches no memory of ours.

@@ -90,6 +90,11 @@ impl Stores {
             ("setuid", [user]) => return Ok(system::become_user(user.parse().unwrap())),
             ("remove", [path]) => return Ok(outcome(std::fs::remove_file(path))),
             ("mark", _) => return Ok("mark".to_owned()),
+            ("become_child", _) => return Ok(system::become_child().to_string()),
+            ("drop_first", _) => {
+                self.open.remove(0);
+                return Ok(String::new());
+            }
             ("drop", _) => {
                 self.open.pop();
                 return Ok(String::new());

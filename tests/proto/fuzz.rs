@@ -10,9 +10,13 @@ use etclite::{Options, proto};
 use prost::Message;
 
 /// xorshift64*.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -20,7 +24,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound.max(1) as u64).unwrap()
     }
 }
@@ -30,15 +34,10 @@ fn no_bytes_cause_a_panic() {
     let corpus = corpus();
     let (mut replies, mut errors) = (0, 0);
     for seed in 1..=8 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let db = Options::new().request_bytes_max(1 << 16).in_memory().unwrap();
         for step in 0..2_500 {
-            let (own, request) = &corpus[random.below(corpus.len())];
-            let mut bytes = request.clone();
-            for _ in 0..random.below(4) {
-                damage(&mut random, &mut bytes, &corpus);
-            }
-            let operation = if random.below(8) == 0 { corpus[random.below(corpus.len())].0 } else { *own };
+            let (operation, bytes) = damaged(&mut random, &corpus);
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let _ = proto::watch_builder(&db, &bytes).and_then(etclite::WatchBuilder::start);
                 proto::execute(&db, operation, &bytes).map(|reply| (reply.len(), reply.to_vec()))
@@ -55,9 +54,23 @@ fn no_bytes_cause_a_panic() {
                 Err(_) => panic!("seed {seed}, step {step}: operation {operation} with {bytes:02x?}"),
             }
         }
+        let requests: Vec<_> = (0..200).map(|_| damaged(&mut random, &corpus)).collect();
+        let requests: Vec<_> = requests.iter().map(|(operation, bytes)| (*operation, &bytes[..])).collect();
+        let answered = catch_unwind(AssertUnwindSafe(|| proto::batch(&db, &requests).len()));
+        assert_eq!(answered.ok(), Some(requests.len()), "seed {seed}, the batch");
         assert!(db.check().unwrap().is_clean(), "seed {seed}");
     }
     assert!(replies > 4_000 && errors > 4_000, "both happen: {replies} replies, {errors} errors");
+}
+
+/// A request with up to three damages, mostly for its own operation.
+fn damaged(random: &mut Random, corpus: &[(u32, Vec<u8>)]) -> (u32, Vec<u8>) {
+    let (own, mut bytes) = corpus[random.below(corpus.len())].clone();
+    for _ in 0..random.below(4) {
+        damage(random, &mut bytes, corpus);
+    }
+    let operation = if random.below(8) == 0 { corpus[random.below(corpus.len())].0 } else { own };
+    (operation, bytes)
 }
 
 /// Changes a message a little: a byte, a part left out, doubled, or put in from another.
@@ -82,7 +95,7 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>, corpus: &[(u32, Vec<u8>)]) {
 }
 
 /// A request or more of every operation.
-fn corpus() -> Vec<(u32, Vec<u8>)> {
+pub(crate) fn corpus() -> Vec<(u32, Vec<u8>)> {
     let operation = Some(our::Operation { high: 7, low: 8, since: Some(1) });
     let token = our::Token { key: "lock".into(), revision: 2, lease: 7 };
     let range =

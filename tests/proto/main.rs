@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test or serves one")]
 
+mod allocations;
+mod batch;
 mod call;
 mod codes;
 mod dynamic;

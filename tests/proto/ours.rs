@@ -265,9 +265,11 @@ fn x_07_leases_in_milliseconds() {
     let listed: our::LeaseListResponse = answer(&db, proto::LEASE_LIST_MS, &our::LeaseListRequest {});
     let listed: Vec<_> = listed.leases.iter().map(|lease| (lease.granted_ms, lease.remaining_ms > 0)).collect();
     assert_eq!(listed, [(99_000, true), (123_456, true)], "by the time they end");
+    let leased = pb::PutRequest { lease: 7, ..etcd_put("a", "1").unwrap() };
+    answer::<pb::PutResponse>(&db, proto::PUT, &leased);
     let revoked: our::LeaseRevokeResponse =
         answer(&db, proto::LEASE_REVOKE_WITH, &our::LeaseRevokeRequest { id: 7, operation: None });
-    assert_eq!((revoked.header.unwrap().revision, revoked.replay), (1, None));
+    assert_eq!((revoked.header.unwrap().revision, revoked.deleted, revoked.replay), (3, 1, None));
     for error in [
         refused(&db, proto::LEASE_KEEPALIVE_MS, &our::LeaseKeepAliveRequest { id: 7 }),
         refused(&db, proto::LEASE_TIME_TO_LIVE_MS, &our::LeaseTimeToLiveRequest { id: 7, keys: false }),
@@ -304,7 +306,7 @@ fn x_08_leases_inside_a_txn() {
     let response: our::TxnResponse = answer(&db, proto::TXN_WITH, &txn);
     assert!(!response.succeeded && response.header.unwrap().revision == 2);
     let Some(our::response_op::Response::Grant(granted)) = &response.responses[0].response else { panic!() };
-    assert_eq!((granted.id, granted.ttl_ms), (7, 60_000));
+    assert_eq!((granted.id, granted.ttl_ms, granted.header.unwrap().revision), (7, 60_000, 1));
     let Some(our::response_op::Response::Txn(nested)) = &response.responses[2].response else { panic!() };
     assert!(nested.succeeded && nested.header.unwrap().revision == 0);
     let Some(our::response_op::Response::Range(range)) = &nested.responses[0].response else { panic!() };

@@ -523,25 +523,3 @@ fn replies_know_their_length_and_fill_any_buffer() {
     assert_eq!(pb::RangeResponse::decode(&exact[..]).unwrap().encode_to_vec(), exact);
     assert!(!reply.is_empty());
 }
-
-#[test]
-fn requests_of_a_batch_see_those_before_and_do_not_stop_those_behind() {
-    let db = Db::in_memory().unwrap();
-    let put = |key: &str| pb::PutRequest { key: key.to_owned().into(), ..Default::default() }.encode_to_vec();
-    let (first, broken, second, get) = (put("a"), put(""), put("b"), range("a", "z").encode_to_vec());
-    let requests = [
-        (proto::PUT, &first[..]),
-        (proto::PUT, &broken),
-        (7, &[]),
-        (proto::PUT, &second),
-        (proto::RANGE, &get),
-        (proto::PUT, &[0xff]),
-    ];
-    let replies = proto::batch(&db, &requests);
-    let names: Vec<_> =
-        replies.iter().map(|reply| reply.as_ref().map_or_else(|error| error.code().name, |_| "")).collect();
-    assert_eq!(names, ["", "EMPTY_KEY", "UNSUPPORTED", "", "", "INVALID_ARGUMENT"]);
-    let reply = replies[4].as_ref().unwrap().to_vec();
-    let found = pb::RangeResponse::decode(&reply[..]).unwrap();
-    assert_eq!((keys(&found).as_str(), found.header.unwrap().revision), ("a b", 3));
-}

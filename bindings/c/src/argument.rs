@@ -66,6 +66,21 @@ pub(crate) unsafe fn out_pointer_or_null<'a, T>(place: *mut *mut T) -> Option<&'
     unsafe { place.as_mut() }
 }
 
+/// A place for several answers: null is allowed if there is room for none.
+///
+/// # Safety
+/// `place` is null, or aligned and the start of `cap` values that can be written for as long as the answer lives.
+pub(crate) unsafe fn out_array<'a, T: Plain>(place: *mut T, cap: usize) -> Result<&'a mut [T], Failure> {
+    if cap > isize::MAX as usize / size_of::<T>() {
+        return Err(Failure::invalid("a length above PTRDIFF_MAX"));
+    }
+    if place.is_null() {
+        return if cap == 0 { Ok(&mut []) } else { Err(Failure::null()) };
+    }
+    // SAFETY: not null, no longer than an object can be, writable as the caller promises, and any bytes make a `T`.
+    Ok(unsafe { std::slice::from_raw_parts_mut(place, cap) })
+}
+
 /// A struct that any bytes are a value of: integers, pointers that are not followed, and structs of these.
 ///
 /// # Safety

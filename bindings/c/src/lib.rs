@@ -12,11 +12,19 @@
 //! | `kv.rs`, `result.rs` | keys, and what is read of them |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
 //! | `coordination.rs` | sessions, locks, elections |
-//! | `buf.rs`, `reply.rs` | bytes that the library owns; answers in bytes |
 //! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
 //! | `maintenance.rs` | figures, copies, checks |
 //! | `buf.rs`, `json.rs` | bytes that the library owns; reports in JSON |
+//! | `kv.rs`, `scan.rs`, `result.rs` | keys, and what is read of them |
+//! | `txn.rs`, `lease.rs` | txns; leases |
+//! | `coordination.rs` | sessions, locks, elections |
+//! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
+//! | `buf.rs`, `reply.rs`, `json.rs` | bytes that the library owns; answers in bytes; reports in JSON |
+//! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
+//! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
+//! | `maintenance.rs` | figures, copies, checks |
+//! | `buf.rs`, `reply.rs`, `json.rs` | bytes that the library owns; answers in bytes; reports in JSON |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
@@ -35,11 +43,14 @@ mod guard;
 mod handle;
 mod json;
 mod kv;
+mod lease;
 mod library;
 mod log;
 mod maintenance;
 mod poller;
 mod reply;
 mod result;
+mod scan;
+mod txn;
 mod watch;
 mod watch_raw;

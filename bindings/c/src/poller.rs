@@ -25,7 +25,7 @@ use std::time::Duration;
 use etclite::Error;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::argument::{out, out_pointer, timeout};
+use crate::argument::{out, out_array, out_pointer, timeout};
 use crate::code::{ETCLITE_E_CANCELED, ETCLITE_NOT_FOUND, ETCLITE_OK, ETCLITE_TIMEOUT};
 use crate::database::{database, etclite_db};
 use crate::error::{Failure, etclite_error};
@@ -374,6 +374,9 @@ pub unsafe extern "C" fn etclite_poller_wait(
         enter(err, || {
             let count = out(count)?;
             let cookies = out_array(cookies, cap)?;
+            if cookies.is_empty() {
+                return Err(Failure::invalid("room for no number"));
+            }
             let timeout = timeout(timeout_ms)?;
             let poller = handle::pin::<Poller>(poller)?;
             let _waiting = poller.waiting.try_lock().ok_or(Failure::misuse())?;
@@ -383,19 +386,6 @@ pub unsafe extern "C" fn etclite_poller_wait(
             Ok(if taken.is_some() { ETCLITE_OK } else { ETCLITE_TIMEOUT })
         })
     }
-}
-
-/// # Safety
-/// `place` is null, or aligned and the start of `cap` numbers that can be written while the answer lives.
-unsafe fn out_array<'a>(place: *mut u64, cap: usize) -> Result<&'a mut [u64], Failure> {
-    if place.is_null() {
-        return Err(Failure::null());
-    }
-    if cap == 0 || cap > isize::MAX as usize / size_of::<u64>() {
-        return Err(Failure::invalid("room for no number, or for more than there can be"));
-    }
-    // SAFETY: not null, and as the caller promises; any bytes make a number.
-    Ok(unsafe { std::slice::from_raw_parts_mut(place, cap) })
 }
 
 /// Ends the wait that is in progress, or else the next one: it returns `ETCLITE_OK`. From any thread, at any time.

@@ -1,6 +1,6 @@
 //! What was read: keys with their values, in one piece of memory that views point into.
 
-use etclite::{Db, KeyValue, Revision};
+use etclite::{Db, KeyValue, OpResponse, Revision};
 
 use crate::argument::Plain;
 use crate::argument::{out, signed};
@@ -62,7 +62,7 @@ pub(crate) struct ResultObject {
     count: u64,
     more: bool,
     /// Whether it belongs to a txn's answer, and is freed with that.
-    pub(crate) is_borrowed: bool,
+    is_borrowed: bool,
 }
 
 impl Object for ResultObject {
@@ -73,14 +73,37 @@ impl Object for ResultObject {
 impl ResultObject {
     /// Keys that were read.
     pub(crate) fn read(db: &Db, revision: Revision, kvs: &[KeyValue], count: u64, more: bool) -> Self {
-        let header = header(db, revision);
-        ResultObject { header, kvs: Kvs::new(kvs), is_prev: false, count, more, is_borrowed: false }
+        ResultObject::new(header(db, revision), kvs, count, more)
     }
 
     /// The answer to a put, or to a delete whose keys are wanted.
     pub(crate) fn written(db: &Db, revision: Revision, prev: &[KeyValue], count: u64) -> Self {
-        let header = header(db, revision);
-        ResultObject { header, kvs: Kvs::new(prev), is_prev: true, count, more: false, is_borrowed: false }
+        ResultObject { is_prev: true, ..ResultObject::read(db, revision, prev, count, false) }
+    }
+
+    /// The answer to an operation of a txn, which owns it.
+    pub(crate) fn of_txn(header: etclite_header, response: &OpResponse) -> Option<Self> {
+        let at = |revision: Revision| etclite_header { revision: signed(revision.get()), ..header };
+        let result = match response {
+            OpResponse::Put(put) => {
+                let result = ResultObject::new(at(put.revision), put.prev.as_slice(), 0, false);
+                ResultObject { is_prev: true, ..result }
+            }
+            OpResponse::Delete(delete) => {
+                let result = ResultObject::new(at(delete.revision), &delete.prev_kvs, delete.deleted, false);
+                ResultObject { is_prev: true, ..result }
+            }
+            OpResponse::Range(range) => {
+                let count = range.count.unwrap_or(range.kvs.len() as u64);
+                ResultObject::new(at(range.revision), &range.kvs, count, range.more)
+            }
+            _ => return None,
+        };
+        Some(ResultObject { is_borrowed: true, ..result })
+    }
+
+    fn new(header: etclite_header, kvs: &[KeyValue], count: u64, more: bool) -> Self {
+        ResultObject { header, kvs: Kvs::new(kvs), is_prev: false, count, more, is_borrowed: false }
     }
 }
 

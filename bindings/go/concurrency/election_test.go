@@ -69,6 +69,27 @@ func TestCO08_ALeadersLife(t *testing.T) {
 	}
 }
 
+// B-026: a dead holder's key had no lease, and blocked everybody until someone removed it by hand.
+func TestB026_ProclaimKeepsTheLeaseAndTheCreateRevision(t *testing.T) {
+	cli := open(t)
+	s := session(t, cli)
+	e := concurrency.NewElection(s, "e")
+	must(t, e.Campaign(patient(t), "a"))
+	must(t, e.Proclaim(patient(t), "b"))
+	must(t, e.Campaign(patient(t), "c"))
+	resumed := concurrency.ResumeElection(s, "e", e.Key(), e.Rev())
+	must(t, resumed.Proclaim(patient(t), "d"))
+	resp, err := e.Leader(patient(t))
+	must(t, err)
+	if kv := resp.Kvs[0]; etclite.LeaseID(kv.Lease) != s.Lease() || kv.CreateRevision != e.Rev() || kv.Version != 4 {
+		t.Errorf("%+v", kv)
+	}
+	must(t, s.Close())
+	if count(t, cli, "e/") != 0 {
+		t.Error("the key outlives the session")
+	}
+}
+
 func TestCO08_TheNextInLineLeads(t *testing.T) {
 	cli := open(t)
 	first := leading(t, cli, "e", "first")

@@ -77,6 +77,7 @@ func TestCO02_WhoCameFirstHasItFirst(t *testing.T) {
 	}
 }
 
+// B-018: a waiter whose session ended kept waiting until the holder left, hours later.
 func TestCO03_AWaiterWhoseSessionEndsLearnsItAtOnce(t *testing.T) {
 	cli := open(t)
 	holder := held(t, cli, "lock")
@@ -271,6 +272,7 @@ func TestCO04_TryLockOfASessionThatWaits(t *testing.T) {
 	must(t, within(t, waiting))
 }
 
+// B-015: two goroutines that shared a session both got the lock. It is one lock: the first Unlock frees it, the second has lost it.
 func TestCO05_TheSameSessionTwice(t *testing.T) {
 	cli := open(t)
 	s := session(t, cli)

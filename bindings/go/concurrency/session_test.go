@@ -102,6 +102,20 @@ func TestB062_CloseDoesNotUseTheCallersContext(t *testing.T) {
 	}
 }
 
+// B-078: a lock stayed alive because a forgotten task kept renewing its lease.
+func TestB078_TheEndOfTheContextEndsTheRenewals(t *testing.T) {
+	cli := open(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	s := session(t, cli, concurrency.WithContext(ctx), concurrency.WithTTL(1))
+	m := concurrency.NewMutex(s, "lock")
+	must(t, m.Lock(patient(t)))
+	cancel()
+	awaitCount(t, cli, "lock/", 0)
+	if err := m.Unlock(patient(t)); err != concurrency.ErrSessionExpired {
+		t.Errorf("%v", err)
+	}
+}
+
 // A haltedLease renews nothing.
 type haltedLease struct{ etclite.Lease }
 

@@ -17,7 +17,8 @@ var (
 	ErrCursorMoved error = EtcdError{CodeFailedPrecondition, "etclite: the cursor has moved"}
 	// ErrLocked says that somebody else has the store open; the detail is his process id, 0 if not known.
 	ErrLocked error = EtcdError{CodeUnavailable, "etclite: the store is open elsewhere"}
-	// ErrIO says that the operating system failed an operation. Of a write nothing is certain until the store is reopened.
+	// ErrIO says that the operating system failed an operation. Nothing was written: a write that failed on its way to the disk is
+	// ErrIndeterminate.
 	ErrIO error = EtcdError{CodeUnavailable, "etclite: input/output error"}
 	// ErrNotADatabase says that the path holds something else, which was left as it is.
 	ErrNotADatabase error = EtcdError{CodeFailedPrecondition, "etclite: not an etclite store"}

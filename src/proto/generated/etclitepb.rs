@@ -232,7 +232,7 @@ pub struct LeaseGrantRequest {
 /// The answer to a grant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseGrantResponse {
-    /// See there; inside a txn it has none.
+    /// See there.
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<super::etcdserverpb::ResponseHeader>,
     /// The lease.
@@ -261,7 +261,7 @@ pub struct LeaseRevokeResponse {
     /// See there.
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<super::etcdserverpb::ResponseHeader>,
-    /// How many keys went with it; told inside a txn only.
+    /// How many keys went with it; with an operation it is not told.
     #[prost(int64, tag = "2")]
     pub deleted: i64,
     /// With an operation only.

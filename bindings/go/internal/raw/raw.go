@@ -2,7 +2,11 @@
 // top. It shares the client's batches of writes and its pump.
 package raw
 
-import "context"
+import (
+	"context"
+
+	"github.com/etclite/etclite/bindings/go/internal/capi"
+)
 
 // A Store is an open store.
 type Store interface {
@@ -16,6 +20,8 @@ type Store interface {
 	Revision() int64
 	// IDs are those of the cluster and of the member, and the term.
 	IDs() (cluster, member, term uint64)
+	// DB is the store's handle.
+	DB() capi.DB
 	// Close is the client's.
 	Close() error
 }

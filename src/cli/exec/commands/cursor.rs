@@ -5,19 +5,31 @@ use serde_json::Value;
 use super::super::answer::{Answer, Outcome, Problem};
 use super::super::request::Fields;
 use super::Call;
-use super::guard::Guards;
+use super::guard::{Guards, Once};
 use crate::cli::json::{Bytes, Object, set_bytes};
 use crate::kv::RangeEnd;
-use crate::{CursorStatus, Op, OpResponse, Revision};
+use crate::{CursorStatus, Db, Op, OpResponse, Revision};
 
 pub(super) fn create(call: &Call<'_>, fields: &mut Fields) -> Outcome {
+    let guards = Guards::take_id(fields)?;
     let (name, range, at) = (fields.need_bytes("name")?, fields.target()?, fields.revision("rev")?);
     fields.finish()?;
     let db = call.db();
     let builder = db.cursor(name, range);
     let builder = if at == Revision::ZERO { builder } else { builder.at(at) };
-    let position = builder.create().and_then(|cursor| cursor.position()).map_err(Problem::of_revision(at))?;
-    Answer::at(db.revision()).field("position", position.get()).done()
+    let again = builder.clone();
+    let once = guards.once(
+        &db,
+        |operation| operation.create_cursor(again),
+        |_| builder.create().and_then(|cursor| cursor.position()),
+    );
+    moved(&db, once.map_err(Problem::of_revision(at))?)
+}
+
+/// The answer of a command that says where a cursor is.
+fn moved(db: &Db, once: Once<Revision>) -> Outcome {
+    let revision = once.revision.unwrap_or_else(|| db.revision());
+    once.mark(Answer::at(revision).field("position", once.response.get())).done()
 }
 
 pub(super) fn advance(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -37,20 +49,23 @@ pub(super) fn take_advance(fields: &mut Fields) -> Result<Op, Problem> {
 }
 
 pub(super) fn reset(call: &Call<'_>, fields: &mut Fields) -> Outcome {
+    let guards = Guards::take_id(fields)?;
     let (name, to) = (fields.need_bytes("name")?, fields.need_revision("to")?);
     fields.finish()?;
     let db = call.db();
-    let cursor = db.open_cursor(name)?;
-    cursor.reset(to).map_err(Problem::of_revision(to))?;
-    Answer::at(db.revision()).field("position", to.get()).done()
+    let reset = |db: &Db| db.open_cursor(&name)?.reset(to);
+    let once = guards.once(&db, |operation| operation.reset_cursor(&name, to), reset);
+    moved(&db, once.map_err(Problem::of_revision(to))?)
 }
 
 pub(super) fn drop(call: &Call<'_>, fields: &mut Fields) -> Outcome {
+    let guards = Guards::take_id(fields)?;
     let name = fields.need_bytes("name")?;
     fields.finish()?;
     let db = call.db();
-    db.open_cursor(name)?.drop_cursor()?;
-    Answer::at(db.revision()).done()
+    let drop = |db: &Db| db.open_cursor(&name)?.drop_cursor();
+    let once = guards.once(&db, |operation| operation.drop_cursor(&name), drop)?;
+    once.mark(Answer::at(once.revision.unwrap_or_else(|| db.revision()))).done()
 }
 
 pub(super) fn list(call: &Call<'_>, fields: &mut Fields) -> Outcome {

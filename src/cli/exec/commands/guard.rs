@@ -31,13 +31,15 @@ pub(super) fn token_object(token: &Token, form: Bytes) -> Value {
 /// What a write is answered with, and whether that was so before.
 pub(super) struct Once<T> {
     pub(super) response: T,
+    /// The operation's own, if it has an id.
+    pub(super) revision: Option<Revision>,
     replayed: bool,
     truncated: bool,
 }
 
 impl<T> Once<T> {
     fn first(response: T) -> Once<T> {
-        Once { response, replayed: false, truncated: false }
+        Once { response, revision: None, replayed: false, truncated: false }
     }
 
     /// Tells of a repetition.
@@ -46,13 +48,15 @@ impl<T> Once<T> {
     }
 
     fn map<U>(self, map: impl FnOnce(T) -> U) -> Once<U> {
-        Once { response: map(self.response), replayed: self.replayed, truncated: self.truncated }
+        let Once { response, revision, replayed, truncated } = self;
+        Once { response: map(response), revision, replayed, truncated }
     }
 }
 
 impl<T> From<OnceResponse<T>> for Once<T> {
     fn from(once: OnceResponse<T>) -> Self {
-        Once { response: once.response, replayed: once.replayed, truncated: once.truncated }
+        let OnceResponse { response, revision, replayed, truncated } = once;
+        Once { response, revision: Some(revision), replayed, truncated }
     }
 }
 

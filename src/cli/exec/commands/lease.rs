@@ -17,7 +17,8 @@ pub(super) fn grant(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let db = call.db();
     let once = guards.once(&db, |operation| operation.grant_with(options), |db| db.grant_with(options))?;
     let (id, ttl) = (once.response.id(), once.response.granted());
-    let answer = Answer::at(db.revision()).lease("lease", id).maybe("granted_ms", ttl.map(millis));
+    let revision = once.response.grant_revision().unwrap_or_else(|| db.revision());
+    let answer = Answer::at(revision).lease("lease", id).maybe("granted_ms", ttl.map(millis));
     once.mark(answer).done()
 }
 

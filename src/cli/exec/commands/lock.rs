@@ -21,8 +21,8 @@ pub(super) fn lock(call: &Call<'_>, fields: &mut Fields) -> Outcome {
         Some(Duration::ZERO) => mutex.try_lock()?,
         _ => wait(call, patience, |options| mutex.lock_with(options))?,
     };
-    let answer = Answer::at(call.db().revision()).field("acquired", guard.is_some());
-    let Some(guard) = guard else { return answer.done() };
+    let Some(guard) = guard else { return Answer::at(call.db().revision()).field("acquired", false).done() };
+    let answer = Answer::at(guard.acquired_revision()).field("acquired", true);
     let token = token_object(guard.token(), call.form());
     answer.field("lock", call.driver.handles.add_lock(guard)).field("token", token).done()
 }
@@ -50,8 +50,8 @@ pub(super) fn elect(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     fields.finish()?;
     let election = session::of(call, number)?.election(name);
     let lead = wait(call, patience, |options| election.campaign_with(&value, options))?;
-    let answer = Answer::at(call.db().revision()).field("elected", lead.is_some());
-    let Some(lead) = lead else { return answer.done() };
+    let Some(lead) = lead else { return Answer::at(call.db().revision()).field("elected", false).done() };
+    let answer = Answer::at(lead.elected_revision()).field("elected", true);
     let token = token_object(lead.token(), call.form());
     answer.field("election", call.driver.handles.add_election(lead)).field("token", token).done()
 }
