@@ -150,11 +150,16 @@
 
 /** The version of this header. That of the library is what `etclite_version` returns. */
 #define ETCLITE_VERSION "0.1.0"
-#define ETCLITE_VERSION_MAJOR 0
-#define ETCLITE_VERSION_MINOR 1
-#define ETCLITE_VERSION_PATCH 0
-/** major * 1000000 + minor * 1000 + patch */
-#define ETCLITE_VERSION_NUMBER 1000
+
+/**
+ * How many requests a batch may have.
+ */
+#define ETCLITE_BATCH_REQUESTS_MAX 1024
+
+/**
+ * How many bytes a batch may have, with all that is between its requests: 1 MiB.
+ */
+#define ETCLITE_BATCH_BYTES_MAX 1048576
 
 /**
  * How many requests a batch may have.
