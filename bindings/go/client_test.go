@@ -315,6 +315,9 @@ func TestWhatAStoreTellsOfItself(t *testing.T) {
 	if object := map[string]any{}; err != nil || json.Unmarshal(text, &object) != nil || len(object) == 0 {
 		t.Errorf("%s, %v", text, err)
 	}
+	if text, err = c.Metrics(); err != nil || !strings.Contains(string(text), "\n# TYPE ") {
+		t.Errorf("%s, %v", text, err)
+	}
 	first, err := c.HashKV(background, "", 0)
 	if err != nil || first.HashRevision != 2 {
 		t.Fatalf("%+v, %v", first, err)
