@@ -148,9 +148,7 @@ fn cw_08_key_exists_and_key_missing() {
             store.db.execute(Txn::new().when([compare]).then(Vec::<Put>::new())).unwrap().succeeded
         };
         store.always(|store| {
-            for there in ["a/1"] {
-                assert!(holds(store, Compare::key_exists(there)) && !holds(store, Compare::key_missing(there)));
-            }
+            assert!(holds(store, Compare::key_exists("a/1")) && !holds(store, Compare::key_missing("a/1")));
             for missing in ["gone", "a", "never"] {
                 assert!(!holds(store, Compare::key_exists(missing)) && holds(store, Compare::key_missing(missing)));
             }
