@@ -79,8 +79,8 @@
  *
  * etclite_close ends the handle at once, wakes all who wait in other calls with CLOSED, waits for calls in flight to leave,
  * writes what is in memory, releases the lock of the store's directory and returns the first error in that, if any. It does
- * so even if scans, watches, sessions or other handles that came from the store are still live: those answer CLOSED from
- * then on, and must still be freed, in any order. Results are of no store, and go on.
+ * so even if scans, watches, sessions or other handles that came from the store are still live: those answer CLOSED to
+ * whatever needs the store, and must still be freed, in any order. Results are of no store, and go on.
  *
  *
  * THREADS
@@ -105,10 +105,10 @@
  *
  * SIGNALS
  *
- * No signal handler is installed, and neither signal mask nor umask is changed. Threads of ours block all signals, so the
- * host's handlers run in the host's threads. Two signals keep the disposition that the host gave them and deserve a thought:
- * SIGBUS, which the kernel sends when a file that we have mapped is truncated by somebody else, and SIGXFSZ, which it sends
- * when a file would grow above the limit set by ulimit -f, unless it is ignored.
+ * No signal handler is installed, and neither signal mask nor umask is changed. Threads of ours block all signals but those
+ * that a thread raises by itself, so the host's handlers run in the host's threads. Two signals of the latter kind deserve a
+ * thought, and keep the disposition that the host gave them: SIGBUS, which the kernel sends when a file that we have mapped
+ * is truncated by somebody else, and SIGXFSZ, which it sends when a file would grow above the limit set by ulimit -f.
  *
  *
  * PANICS
@@ -150,11 +150,26 @@
 
 /** The version of this header. That of the library is what `etclite_version` returns. */
 #define ETCLITE_VERSION "0.1.0"
-#define ETCLITE_VERSION_MAJOR 0
-#define ETCLITE_VERSION_MINOR 1
-#define ETCLITE_VERSION_PATCH 0
-/** major * 1000000 + minor * 1000 + patch */
-#define ETCLITE_VERSION_NUMBER 1000
+
+/**
+ * How many requests a batch may have.
+ */
+#define ETCLITE_BATCH_REQUESTS_MAX 1024
+
+/**
+ * How many bytes a batch may have, with all that is between its requests: 1 MiB.
+ */
+#define ETCLITE_BATCH_BYTES_MAX 1048576
+
+/**
+ * How many requests a batch may have.
+ */
+#define ETCLITE_BATCH_REQUESTS_MAX 1024
+
+/**
+ * How many bytes a batch may have, with all that is between its requests: 1 MiB.
+ */
+#define ETCLITE_BATCH_BYTES_MAX 1048576
 
 /**
  * Done.
@@ -514,6 +529,128 @@
 #define ETCLITE_ORDER_DESCEND 2
 
 /**
+ * The major version of this header.
+ */
+#define ETCLITE_VERSION_MAJOR 0
+
+/**
+ * The minor version of this header.
+ */
+#define ETCLITE_VERSION_MINOR 1
+
+/**
+ * The patch version of this header.
+ */
+#define ETCLITE_VERSION_PATCH 0
+
+/**
+ * The version of this header as a number: major * 1000000 + minor * 1000 + patch.
+ */
+#define ETCLITE_VERSION_NUMBER 1000
+
+/**
+ * The binary interface of this header: the number in the shared library's name. It changes when a program must be
+ * compiled again.
+ */
+#define ETCLITE_ABI_VERSION 0
+
+/**
+ * Nothing is logged.
+ */
+#define ETCLITE_LOG_OFF 0
+
+/**
+ * What ends something: a store that takes no more writes, a close that failed.
+ */
+#define ETCLITE_LOG_ERROR 1
+
+/**
+ * And what is tried again: background work that failed.
+ */
+#define ETCLITE_LOG_WARN 2
+
+/**
+ * And what is worth knowing: what recovery has found.
+ */
+#define ETCLITE_LOG_INFO 3
+
+/**
+ * A JSON object.
+ */
+#define ETCLITE_STATS_JSON 0
+
+/**
+ * Prometheus' text format, with etcd's names where meanings agree.
+ */
+#define ETCLITE_STATS_PROMETHEUS 1
+
+/**
+ * The copy is compacted at its revision, history being left out: who goes on from before is told so.
+ */
+#define ETCLITE_RESTORE_MARK_COMPACTED 1
+
+/**
+ * A file without the SHA-256 that a snapshot ends with is accepted, such as a member's `snap/db`, and one that is there is
+ * not compared.
+ */
+#define ETCLITE_IMPORT_SKIP_HASH_CHECK 1
+
+/**
+ * The new store is compacted at its revision, history being left out: who goes on from before is told so.
+ */
+#define ETCLITE_IMPORT_MARK_COMPACTED 2
+
+/**
+ * Every key is also read as of every revision at which it changed. Takes 16 bytes of memory for each change.
+ */
+#define ETCLITE_CHECK_DEEP 1
+
+/**
+ * The key's number of puts since its creation; 0 if it does not exist.
+ */
+#define ETCLITE_TARGET_VERSION 0
+
+/**
+ * The revision of the key's creation; 0 if it does not exist.
+ */
+#define ETCLITE_TARGET_CREATE 1
+
+/**
+ * The revision of the key's latest change; 0 if it does not exist.
+ */
+#define ETCLITE_TARGET_MOD 2
+
+/**
+ * The key's value, bytewise. No comparison with the value of a key that does not exist holds.
+ */
+#define ETCLITE_TARGET_VALUE 3
+
+/**
+ * The id of the key's lease; 0 if it has none, or does not exist.
+ */
+#define ETCLITE_TARGET_LEASE 4
+
+/**
+ * What is stored equals what is given.
+ */
+#define ETCLITE_COMPARE_EQUAL 0
+
+/**
+ * What is stored is greater.
+ */
+#define ETCLITE_COMPARE_GREATER 1
+
+/**
+ * What is stored is less.
+ */
+#define ETCLITE_COMPARE_LESS 2
+
+/**
+ * What is stored differs.
+ */
+#define ETCLITE_COMPARE_NOT_EQUAL 3
+
+/**
  * Each event comes with the key as it was before.
  */
 #define ETCLITE_WATCH_PREV_KV 4
@@ -581,10 +718,25 @@ typedef struct etclite_poller etclite_poller;
 typedef struct etclite_result etclite_result;
 
 /**
+ * A walk over the keys of a range, as of one revision.
+ */
+typedef struct etclite_scan etclite_scan;
+
+/**
  * A lease that the library keeps alive, and what locks and elections belong to. Locks exclude sessions from one another,
  * not threads: threads that must exclude each other open a session each.
  */
 typedef struct etclite_session etclite_session;
+
+/**
+ * A txn that is being built.
+ */
+typedef struct etclite_txn etclite_txn;
+
+/**
+ * What a txn answered. It never changes, and any number of threads may read it.
+ */
+typedef struct etclite_txn_result etclite_txn_result;
 
 /**
  * A watch: a place in the history of a store, from which events are read.
@@ -824,6 +976,80 @@ typedef struct etclite_range_options {
 } etclite_range_options;
 
 /**
+ * What is known of a lease.
+ */
+typedef struct etclite_lease_info {
+    /**
+     * Its id.
+     */
+    int64_t id;
+    /**
+     * What is left of its time, in milliseconds; 0 if it is about to end.
+     */
+    int64_t remaining_ms;
+    /**
+     * The time that was granted, in milliseconds.
+     */
+    int64_t granted_ms;
+} etclite_lease_info;
+
+/**
+ * Receives a line of the log: `message_len` bytes of UTF-8, without an end of line, which are gone when it returns. It
+ * may be called from any thread, by several at a time, and must not unwind. Calling the library from inside it is
+ * `MISUSE`.
+ */
+typedef void (*etclite_log_sink)(void *context,
+                                 uint32_t level,
+                                 const uint8_t *message,
+                                 size_t message_len);
+
+/**
+ * How a restored store differs from the copy. Zero is the default of each field.
+ */
+typedef struct etclite_restore_options {
+    /**
+     * `sizeof(etclite_restore_options)`.
+     */
+    size_t struct_size;
+    /**
+     * How much to add to the revision: above what anybody may have seen since the copy was made, so that no revision
+     * means two things. More than 0 leaves history out.
+     */
+    int64_t bump_revision;
+    /**
+     * `ETCLITE_RESTORE_..`, added up.
+     */
+    uint32_t flags;
+    /**
+     * Must be 0.
+     */
+    uint32_t reserved;
+} etclite_restore_options;
+
+/**
+ * How an etcd snapshot is imported. Zero is the default of each field.
+ */
+typedef struct etclite_import_options {
+    /**
+     * `sizeof(etclite_import_options)`.
+     */
+    size_t struct_size;
+    /**
+     * How much to add to the revision: above what clients may have seen since the snapshot was made, so that no revision
+     * means two things.
+     */
+    int64_t bump_revision;
+    /**
+     * `ETCLITE_IMPORT_..`, added up.
+     */
+    uint32_t flags;
+    /**
+     * Must be 0.
+     */
+    uint32_t reserved;
+} etclite_import_options;
+
+/**
  * Where an answer comes from.
  */
 typedef struct etclite_header {
@@ -943,6 +1169,59 @@ extern "C" {
  */
 ETCLITE_API
 int32_t etclite_buf_free(struct etclite_buf *buf);
+
+/**
+ * Runs the request `op`, whose bytes are a message as protobuf encodes it, and writes its reply, a message too. Below
+ * 1000 these are etcd's messages, of the package `etcdserverpb`; from 1000 on our own, of `etclitepb`. Fields that the
+ * library does not know are skipped. Durable on return as the store was opened.
+ *
+ *       1 Range         4 Txn             11 LeaseRevoke        14 LeaseLeases
+ *       2 Put           5 Compaction      12 LeaseKeepAlive     20 Status
+ *       3 DeleteRange  10 LeaseGrant      13 LeaseTimeToLive    21 HashKV
+ *
+ * A reply that fits is written to `out`: `*out_len` is its length, and `spill` is empty. Otherwise the whole of it is in
+ * `spill`, which must then be freed by `etclite_buf_free`, and `*out_len` is 0. Either way the request runs once.
+ *
+ * Errors: those of the request, as the typed function for it has them; `INVALID_ARGUMENT` if the bytes are no such
+ * message; `UNSUPPORTED` for a number that is not in use, and for 30 to 34, which are a group's.
+ */
+ETCLITE_API
+int32_t etclite_call(const struct etclite_db *db,
+                     uint32_t op,
+                     const uint8_t *request,
+                     size_t len,
+                     uint8_t *out,
+                     size_t cap,
+                     size_t *out_len,
+                     struct etclite_buf *spill,
+                     struct etclite_error *err);
+
+/**
+ * Runs many requests in order, as `etclite_call` runs one. Each has its own revision and its own status; one that fails
+ * does not stop the next; each sees those before it. One commit makes all of them durable, except that a request which
+ * reads waits for the writes before it.
+ *
+ * All numbers are little-endian, and each part is followed by as many zero bytes as make it a multiple of 8 long:
+ *
+ *     in     u32 op       u32 len   the request's bytes    .. for each request
+ *     out    i32 status   u32 len   the reply's bytes      .. for each request, in the same order
+ *
+ * The bytes of a reply with a status below 0 are a text for people, without a zero at its end. Output goes to `out` or
+ * `spill` as in `etclite_call`.
+ *
+ * Errors, of the call as a whole, which has then done nothing: `INVALID_ARGUMENT` if the parts do not add up;
+ * `REQUEST_TOO_LARGE` above `ETCLITE_BATCH_REQUESTS_MAX` or `ETCLITE_BATCH_BYTES_MAX` (`detail`: the one passed).
+ * `INDETERMINATE`: the requests were run, but no handle is left for their replies.
+ */
+ETCLITE_API
+int32_t etclite_call_batch(const struct etclite_db *db,
+                           const uint8_t *requests,
+                           size_t len,
+                           uint8_t *out,
+                           size_t cap,
+                           size_t *out_len,
+                           struct etclite_buf *spill,
+                           struct etclite_error *err);
 
 /**
  * An election by this name. Nothing is done yet. The handle must be freed by `etclite_election_free`; it holds the
@@ -1337,6 +1616,217 @@ int32_t etclite_prefix_end(const uint8_t *prefix,
                            struct etclite_error *err);
 
 /**
+ * Grants a lease of `ttl_ms`, at least the store's smallest: keys that are put with it go when it ends, all in one
+ * revision, unless it is kept alive. With `id` 0 the store draws one. `info` may be null; its `remaining_ms` is what was
+ * granted. Durable on return as the store was opened.
+ *
+ * Differs from etcd: milliseconds, and what is left of a lease survives a restart.
+ *
+ * Errors: `LEASE_EXISTS`; `LEASE_TTL_TOO_LARGE` above 9,000,000,000 s; as `etclite_put`.
+ */
+ETCLITE_API
+int32_t etclite_lease_grant(const struct etclite_db *db,
+                            int64_t ttl_ms,
+                            int64_t id,
+                            struct etclite_lease_info *info,
+                            struct etclite_error *err);
+
+/**
+ * Ends a lease and deletes its keys, in one revision. Durable on return as the store was opened.
+ *
+ * Errors: `LEASE_NOT_FOUND`; as `etclite_put`.
+ */
+ETCLITE_API
+int32_t etclite_lease_revoke(const struct etclite_db *db,
+                             int64_t id,
+                             struct etclite_error *err);
+
+/**
+ * Starts a lease's time anew. `info` may be null; its `remaining_ms` is the time that begins. The first renewal after a
+ * grant or an open is durable on return; later ones write nothing.
+ *
+ * Differs from etcd: a lease that is gone is an error, where its answer is a TTL of 0.
+ *
+ * Errors: `LEASE_NOT_FOUND` once it is gone; as `etclite_put`.
+ */
+ETCLITE_API
+int32_t etclite_lease_keepalive(const struct etclite_db *db,
+                                int64_t id,
+                                struct etclite_lease_info *info,
+                                struct etclite_error *err);
+
+/**
+ * What is left of a lease, and which keys it holds. `info` may be null, and so may `keys`, which gets a result: the keys
+ * in order, each with its key and its lease alone. Waits for writes that are under way.
+ *
+ * Errors: `LEASE_NOT_FOUND`; `POISONED`, since the end of a lease may then be unknown; `CLOSED`, `IO`, `CORRUPT`.
+ */
+ETCLITE_API
+int32_t etclite_lease_info_get(const struct etclite_db *db,
+                               int64_t id,
+                               struct etclite_lease_info *info,
+                               struct etclite_result **keys,
+                               struct etclite_error *err);
+
+/**
+ * The ids of all leases, by the time they end. Up to `cap` of them are written to `ids`, which may be null if `cap` is 0;
+ * `*count` is how many leases there are, and may be more. Waits for writes that are under way.
+ *
+ * Errors: `POISONED`, since the end of a lease may then be unknown; `CLOSED`, `IO`, `CORRUPT`.
+ */
+ETCLITE_API
+int32_t etclite_lease_list(const struct etclite_db *db,
+                           int64_t *ids,
+                           size_t cap,
+                           size_t *count,
+                           struct etclite_error *err);
+
+/**
+ * The version of the library that the program runs with, such as "0.1.0". The text is static.
+ */
+ETCLITE_API const char *etclite_version(void);
+
+/**
+ * The version of the library that the program runs with, as a number: `ETCLITE_VERSION_NUMBER` is that of the header it
+ * was compiled with.
+ */
+ETCLITE_API
+uint32_t etclite_version_number(void);
+
+/**
+ * The binary interface of the library that the program runs with: it must equal `ETCLITE_ABI_VERSION`.
+ */
+ETCLITE_API
+uint32_t etclite_abi_version(void);
+
+/**
+ * Whether the library was built with a feature: `ETCLITE_OK`, or `ETCLITE_NOT_FOUND` if not, or if there is no such
+ * feature. `import-etcd`: `etclite_import_etcd`; `metrics`: `ETCLITE_STATS_PROMETHEUS`; `replicate`: groups. Without it
+ * the functions are there all the same, and answer `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_has_feature(const uint8_t *name,
+                            size_t name_len,
+                            struct etclite_error *err);
+
+/**
+ * What a status means, in a few words of English. The text is static, and there is one for numbers that are none, too.
+ */
+ETCLITE_API
+const char *etclite_status_text(int32_t status);
+
+/**
+ * Has `sink` told what happens in the background of all stores of this process, up to `level`, one of
+ * `ETCLITE_LOG_..`, with `context` as it is. It replaces the sink before, which nobody is inside of any more on return;
+ * so do not call this while holding what the sink waits for. `ETCLITE_LOG_OFF` and null end the log. Of stores that are
+ * open already as well as of later ones; by default there is no log.
+ *
+ * Errors: `INVALID_ARGUMENT` for an unknown level; `MISUSE` for a level without a sink, and from inside a sink.
+ */
+ETCLITE_API
+int32_t etclite_set_log(uint32_t level,
+                        etclite_log_sink sink,
+                        void *context,
+                        struct etclite_error *err);
+
+/**
+ * Figures of an open store, in `format`, one of `ETCLITE_STATS_..`. Reads no storage. The buffer must be freed by
+ * `etclite_buf_free`. New figures come with new releases.
+ *
+ * Errors: `CLOSED`; `UNSUPPORTED` for `ETCLITE_STATS_PROMETHEUS` without the feature `metrics`.
+ */
+ETCLITE_API
+int32_t etclite_stats(const struct etclite_db *db,
+                      uint32_t format,
+                      struct etclite_buf *stats,
+                      struct etclite_error *err);
+
+/**
+ * Writes a copy of the store, as of now, to the new directory `path`: history, leases and all, under an id of its own.
+ * It appears whole, durable, or not at all; writes go on meanwhile. Works on a poisoned store too. `flags` must be 0.
+ *
+ * Errors: `IO` if the path exists or cannot be written, `NO_SPACE`, `CORRUPT`, `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_backup(const struct etclite_db *db,
+                       const uint8_t *path,
+                       size_t path_len,
+                       uint32_t flags,
+                       struct etclite_error *err);
+
+/**
+ * Makes the new store `target` from the copy `source`, which is checked before and stays as it is. The store appears
+ * whole, durable, or not at all, under an id of its own; it is not opened. `options` may be null: all defaults.
+ *
+ * Errors: as `etclite_open`, of the copy; `CORRUPT` if it is damaged; `IO` if the target exists or cannot be written,
+ * `NO_SPACE`.
+ */
+ETCLITE_API
+int32_t etclite_restore(const uint8_t *source,
+                        size_t source_len,
+                        const uint8_t *target,
+                        size_t target_len,
+                        const struct etclite_restore_options *options,
+                        struct etclite_error *err);
+
+/**
+ * Makes the new store `target` from an etcd snapshot: a file written by `etcdctl snapshot save`, or a member's
+ * `member/snap/db` with `ETCLITE_IMPORT_SKIP_HASH_CHECK`. The store appears whole, durable, or not at all; it is not
+ * opened. `options` may be null: all defaults.
+ *
+ * Errors: `NOT_A_DATABASE` if the source is no snapshot; `CORRUPT`; `INVALID_ARGUMENT` if it has no hash; `LOCKED` if an
+ * etcd has it open; `FORMAT_TOO_NEW`; `REQUEST_TOO_LARGE`; `IO` if the target exists or a file cannot be read or
+ * written, `NO_SPACE`; `UNSUPPORTED` without the feature `import-etcd`.
+ */
+ETCLITE_API
+int32_t etclite_import_etcd(const uint8_t *source,
+                            size_t source_len,
+                            const uint8_t *target,
+                            size_t target_len,
+                            const struct etclite_import_options *options,
+                            struct etclite_error *err);
+
+/**
+ * Checks the store in the directory `path`, which must not be open elsewhere, and changes nothing. `report` gets a JSON
+ * object: `clean` is whether nothing is wrong; `problems` has an object with `file`, `offset` and `what` for each thing
+ * that is. The buffer must be freed by `etclite_buf_free`. `flags` are `ETCLITE_CHECK_..`.
+ *
+ * Returns `ETCLITE_OK` when it has looked, whatever it has found.
+ *
+ * Errors: as `etclite_open`, but for `CORRUPT`, which is in the report; `IO`.
+ */
+ETCLITE_API
+int32_t etclite_check(const uint8_t *path,
+                      size_t path_len,
+                      uint32_t flags,
+                      struct etclite_buf *report,
+                      struct etclite_error *err);
+
+/**
+ * A hash of everything that is retained up to a revision; 0 is the latest. Stores that are equal have equal hashes, if
+ * they are compacted at the same revision. `at_revision` and `compact_revision`, which may be null, get of what it is.
+ *
+ * Errors: `COMPACTED`, `FUTURE_REVISION`, `IO`, `CORRUPT`, `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_hash(const struct etclite_db *db,
+                     int64_t revision,
+                     uint32_t *hash,
+                     int64_t *at_revision,
+                     int64_t *compact_revision,
+                     struct etclite_error *err);
+
+/**
+ * Merges what is in memory and in files into as few files as there can be, and gives back the space of what was
+ * compacted. Never needed: as much of it as is worth it goes on in the background. Reads and writes go on meanwhile.
+ *
+ * Errors: `READ_ONLY`, `NO_SPACE`, `POISONED`, `CLOSED`, `IO`, `CORRUPT`.
+ */
+ETCLITE_API
+int32_t etclite_defrag(const struct etclite_db *db,
+                       struct etclite_error *err);
+
+/**
  * Makes a poller, which belongs to a store and waits for its watches. Those of another store may be added, too. It must
  * be freed by `etclite_poller_free`.
  *
@@ -1466,6 +1956,248 @@ int32_t etclite_result_more(const struct etclite_result *result,
 ETCLITE_API int32_t etclite_result_free(struct etclite_result *result);
 
 /**
+ * Begins a scan of a range, named as for `etclite_range`: all keys as of one revision, whatever is written or compacted
+ * meanwhile. In the order of keys, in either direction, it needs constant memory; any other order sorts the range in
+ * memory first; with `ETCLITE_RANGE_COUNT_ONLY` there are no keys. It holds what it reads from, memory and files, until it is freed by `etclite_scan_free`. `options` may be
+ * null.
+ *
+ * Errors: as `etclite_range`.
+ */
+ETCLITE_API
+int32_t etclite_scan_open(const struct etclite_db *db,
+                          const uint8_t *key,
+                          size_t key_len,
+                          const uint8_t *end,
+                          size_t end_len,
+                          const struct etclite_range_options *options,
+                          struct etclite_scan **scan,
+                          struct etclite_error *err);
+
+/**
+ * The next keys of the scan: at most `kvs_max` of them (0: 1000), and at most `bytes_max` bytes of keys and values (0: 1
+ * MiB), but always one, whole, however large it is. Returns `ETCLITE_END`, without a result, each time once there are no
+ * more. The result must be freed by `etclite_result_free`; its count is that of its own keys.
+ *
+ * Errors: `CLOSED`, `IO`, `CORRUPT`: they end the scan, and are returned each time from then on.
+ */
+ETCLITE_API
+int32_t etclite_scan_next(struct etclite_scan *scan,
+                          size_t kvs_max,
+                          size_t bytes_max,
+                          struct etclite_result **result,
+                          struct etclite_error *err);
+
+/**
+ * Frees a scan, and lets go of what it held. Results that it returned go on. Null is allowed and does nothing.
+ */
+ETCLITE_API
+int32_t etclite_scan_free(struct etclite_scan *scan);
+
+/**
+ * Begins a txn, which belongs to no store until it is committed: comparisons, and two lists of operations, of which the
+ * first is run if all comparisons hold, and else the second. Operations go to the first one until `etclite_txn_else`.
+ * Nothing of it is checked against a store before it is committed. It must be freed by `etclite_txn_free`.
+ *
+ * Errors: `FULL`.
+ */
+ETCLITE_API
+int32_t etclite_txn_new(struct etclite_txn **txn,
+                        struct etclite_error *err);
+
+/**
+ * Adds a comparison of a key's value, bytewise, by an operator `ETCLITE_COMPARE_..`. It holds for no key that does not
+ * exist, whatever the operator. All comparisons of a txn must hold; they see the store as it was before the txn.
+ */
+ETCLITE_API
+int32_t etclite_txn_if_value(struct etclite_txn *txn,
+                             const uint8_t *key,
+                             size_t key_len,
+                             uint32_t op,
+                             const uint8_t *value,
+                             size_t value_len,
+                             struct etclite_error *err);
+
+/**
+ * Adds a comparison of one of a key's numbers, `ETCLITE_TARGET_..` other than its value, by an operator
+ * `ETCLITE_COMPARE_..`. That a key does not exist is `ETCLITE_TARGET_VERSION` equal to 0.
+ */
+ETCLITE_API
+int32_t etclite_txn_if_int(struct etclite_txn *txn,
+                           const uint8_t *key,
+                           size_t key_len,
+                           uint32_t target,
+                           uint32_t op,
+                           int64_t number,
+                           struct etclite_error *err);
+
+/**
+ * Adds a comparison that must hold for every key of a range, named as for `etclite_range`; `flags` are
+ * `ETCLITE_RANGE_PREFIX` and `ETCLITE_RANGE_FROM_KEY`. The value is for `ETCLITE_TARGET_VALUE`, the number for all other
+ * targets; the one that is not used must be empty, or 0. An empty range is judged as a key that does not exist.
+ */
+ETCLITE_API
+int32_t etclite_txn_if_range(struct etclite_txn *txn,
+                             const uint8_t *key,
+                             size_t key_len,
+                             const uint8_t *end,
+                             size_t end_len,
+                             uint32_t flags,
+                             uint32_t target,
+                             uint32_t op,
+                             const uint8_t *value,
+                             size_t value_len,
+                             int64_t number,
+                             struct etclite_error *err);
+
+/**
+ * Operations go from now on to the list that is run if all comparisons hold.
+ */
+ETCLITE_API int32_t etclite_txn_then(struct etclite_txn *txn, struct etclite_error *err);
+
+/**
+ * Operations go from now on to the list that is run if a comparison does not hold.
+ */
+ETCLITE_API int32_t etclite_txn_else(struct etclite_txn *txn, struct etclite_error *err);
+
+/**
+ * Adds a put, as `etclite_put`. A txn may put a key once.
+ */
+ETCLITE_API
+int32_t etclite_txn_put(struct etclite_txn *txn,
+                        const uint8_t *key,
+                        size_t key_len,
+                        const uint8_t *value,
+                        size_t value_len,
+                        const struct etclite_put_options *options,
+                        struct etclite_error *err);
+
+/**
+ * Adds a read of a range, as `etclite_range`. It sees what the operations before it did.
+ */
+ETCLITE_API
+int32_t etclite_txn_range(struct etclite_txn *txn,
+                          const uint8_t *key,
+                          size_t key_len,
+                          const uint8_t *end,
+                          size_t end_len,
+                          const struct etclite_range_options *options,
+                          struct etclite_error *err);
+
+/**
+ * Adds a read of one key. Its result is empty if the key is not there.
+ */
+ETCLITE_API
+int32_t etclite_txn_get(struct etclite_txn *txn,
+                        const uint8_t *key,
+                        size_t key_len,
+                        struct etclite_error *err);
+
+/**
+ * Adds a delete, as `etclite_delete`: its result has the count, and the keys if `ETCLITE_DELETE_PREV_KV` asks for them.
+ */
+ETCLITE_API
+int32_t etclite_txn_delete(struct etclite_txn *txn,
+                           const uint8_t *key,
+                           size_t key_len,
+                           const uint8_t *end,
+                           size_t end_len,
+                           uint32_t flags,
+                           struct etclite_error *err);
+
+/**
+ * Adds another txn as an operation, and takes it over: if this returns `ETCLITE_OK`, its handle `nested` has ended, and
+ * need not be freed. Its comparisons see the store as it was before the outermost txn.
+ *
+ * Errors: `INVALID_ARGUMENT` if the nested txn has a fence; `TOO_MANY_OPS` above 128 levels.
+ */
+ETCLITE_API
+int32_t etclite_txn_nested(struct etclite_txn *txn,
+                           struct etclite_txn *nested,
+                           struct etclite_error *err);
+
+/**
+ * Forgets everything that was added, as if the txn were new.
+ */
+ETCLITE_API int32_t etclite_txn_reset(struct etclite_txn *txn, struct etclite_error *err);
+
+/**
+ * Runs a txn: all that it changes, in one revision, or nothing. Durable on return as the store was opened. A comparison
+ * that does not hold is no error: `*succeeded` is 0 then, and 1 if all held. `result` may be null, or gets what the
+ * operations answered, which must be freed by `etclite_txn_result_free`.
+ *
+ * The txn stays as it was built: it may be committed again, to any store, by several threads at once, be added to, or be
+ * emptied by `etclite_txn_reset`.
+ *
+ * Errors: `SESSION_EXPIRED` if the lock behind a fence was lost; `DUPLICATE_KEY`, `TOO_MANY_OPS`; those of its
+ * operations, each of which fails the whole txn; as `etclite_put`.
+ */
+ETCLITE_API
+int32_t etclite_txn_commit(const struct etclite_db *db,
+                           const struct etclite_txn *txn,
+                           int32_t *succeeded,
+                           struct etclite_txn_result **result,
+                           struct etclite_error *err);
+
+/**
+ * Frees a txn. Null is allowed and does nothing.
+ */
+ETCLITE_API int32_t etclite_txn_free(struct etclite_txn *txn);
+
+/**
+ * Where the answer comes from, and at which revision: the one that the txn made, or if it changed nothing that of the
+ * store. Of a nested txn it is that of the outermost one.
+ */
+ETCLITE_API
+int32_t etclite_txn_result_header(const struct etclite_txn_result *result,
+                                  struct etclite_header *header,
+                                  struct etclite_error *err);
+
+/**
+ * Whether all comparisons held: 1 or 0.
+ */
+ETCLITE_API
+int32_t etclite_txn_succeeded(const struct etclite_txn_result *result,
+                              int32_t *succeeded,
+                              struct etclite_error *err);
+
+/**
+ * How many operations the list that was run has, and so how many answers there are.
+ */
+ETCLITE_API
+int32_t etclite_txn_op_count(const struct etclite_txn_result *result,
+                             size_t *count,
+                             struct etclite_error *err);
+
+/**
+ * What the operation `index`, from 0, of the list that was run answered: a put, a delete or a read. It belongs to the
+ * txn's result: it is valid until that is freed, and freeing it itself is `MISUSE`. The revision of its header is the
+ * txn's new one if it, or an operation before it, changed something; else the one before the txn.
+ *
+ * Errors: `INVALID_ARGUMENT` if there is no such operation, or if it is a nested txn; `FULL`.
+ */
+ETCLITE_API
+int32_t etclite_txn_op(const struct etclite_txn_result *result,
+                       size_t index,
+                       const struct etclite_result **op,
+                       struct etclite_error *err);
+
+/**
+ * As `etclite_txn_op`, for an operation that is a nested txn.
+ *
+ * Errors: `INVALID_ARGUMENT` if there is no such operation, or if it is no nested txn; `FULL`.
+ */
+ETCLITE_API
+int32_t etclite_txn_op_txn(const struct etclite_txn_result *result,
+                           size_t index,
+                           const struct etclite_txn_result **nested,
+                           struct etclite_error *err);
+
+/**
+ * Frees what a txn answered, with the results of its operations. Null is allowed and does nothing.
+ */
+ETCLITE_API int32_t etclite_txn_result_free(struct etclite_txn_result *result);
+
+/**
  * Begins a watch of a key, or of the keys of a range, as `etclite_range` names them. It is registered when the call
  * returns: every put that is made afterwards is seen. `options` may be null. The watch must be freed by
  * `etclite_watch_free`.
@@ -1550,6 +2282,37 @@ int32_t etclite_events_header(const struct etclite_events *events,
  * Frees events and all their views. Null is allowed and does nothing.
  */
 ETCLITE_API int32_t etclite_events_free(struct etclite_events *events);
+
+/**
+ * As `etclite_watch_open`, by an `etcdserverpb.WatchCreateRequest`. The watch is one like any other.
+ *
+ * Errors: as `etclite_watch_open`; `REQUEST_TOO_LARGE`.
+ */
+ETCLITE_API
+int32_t etclite_watch_create_raw(const struct etclite_db *db,
+                                 const uint8_t *request,
+                                 size_t len,
+                                 struct etclite_watch **watch,
+                                 struct etclite_error *err);
+
+/**
+ * As `etclite_watch_next`, without waiting, and with the events in an `etcdserverpb.WatchResponse`: header and events,
+ * or a header alone if progress is due that the request has asked for. `bytes_max` is about how many bytes of events are
+ * returned together, at most; 0 is 1 MiB. The response goes to `out`, as in `etclite_call`.
+ *
+ * Returns `ETCLITE_TIMEOUT` if there is nothing now: the poller reports the watch once there is.
+ *
+ * Errors: as `etclite_watch_next`. The response's own fields for them, `canceled` and `compact_revision`, are not set:
+ * status and `detail` say it.
+ */
+ETCLITE_API
+int32_t etclite_watch_next_raw(struct etclite_watch *watch,
+                               size_t bytes_max,
+                               uint8_t *out,
+                               size_t cap,
+                               size_t *out_len,
+                               struct etclite_buf *spill,
+                               struct etclite_error *err);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -39,9 +39,8 @@ fn comment(text: &str) -> String {
     comment + " */"
 }
 
+/// What cbindgen has no words for.
 fn version_macros() -> String {
-    let [major, minor, patch] = version();
-    let number = major * 1_000_000 + minor * 1_000 + patch;
     format!(
         "
 /** Put before each declaration; a compiler that wants something there gets it by defining this first. */
@@ -50,19 +49,9 @@ fn version_macros() -> String {
 #endif
 
 /** The version of this header. That of the library is what `etclite_version` returns. */
-#define ETCLITE_VERSION \"{}\"
-#define ETCLITE_VERSION_MAJOR {major}
-#define ETCLITE_VERSION_MINOR {minor}
-#define ETCLITE_VERSION_PATCH {patch}
-/** major * 1000000 + minor * 1000 + patch */
-#define ETCLITE_VERSION_NUMBER {number}",
+#define ETCLITE_VERSION \"{}\"",
         env!("CARGO_PKG_VERSION")
     )
-}
-
-fn version() -> [u32; 3] {
-    let numbers: Vec<u32> = env!("CARGO_PKG_VERSION").split('.').map(|number| number.parse().unwrap()).collect();
-    numbers.try_into().expect("a version has three numbers")
 }
 
 #[test]
@@ -79,6 +68,22 @@ fn header_is_current() {
         panic!("line {}: `{old}` is now `{new}`; ETCLITE_BLESS=1 writes include/etclite.h", line + 1);
     }
     assert_eq!(committed.len(), generated.len(), "ETCLITE_BLESS=1 writes include/etclite.h");
+}
+
+#[test]
+fn the_version_is_the_crates() {
+    let header = committed();
+    let defined = |name: &str| {
+        let line = format!("#define ETCLITE_VERSION{name} ");
+        let values: Vec<&str> = header.lines().filter_map(|of| of.strip_prefix(&line)).collect();
+        assert_eq!(values.len(), 1, "{line}{values:?}");
+        values[0].to_owned()
+    };
+    let number = |name| defined(name).parse::<u32>().unwrap();
+    let [major, minor, patch] = ["_MAJOR", "_MINOR", "_PATCH"].map(number);
+    assert_eq!(format!("{major}.{minor}.{patch}"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(defined(""), format!("\"{}\"", env!("CARGO_PKG_VERSION")));
+    assert_eq!(number("_NUMBER"), major * 1_000_000 + minor * 1_000 + patch);
 }
 
 /// The statuses in the header, without their prefixes.

@@ -21,7 +21,6 @@ static inline etclite_db *open_in_memory(void) {
     return db;
 }
 
-#ifdef HAS_TXN
 static inline void make_txns(struct fixture *made, etclite_db *db) {
     etclite_txn *txn = NULL;
     etclite_txn_result *answer = NULL;
@@ -35,9 +34,7 @@ static inline void make_txns(struct fixture *made, etclite_db *db) {
     OK(etclite_txn_put(txn, TEXT("t"), TEXT("v"), NULL, &err));
     made->handles[KIND_TXN] = txn;
 }
-#endif
 
-#ifdef HAS_WATCH
 static inline void make_watches(struct fixture *made, etclite_db *db) {
     etclite_watch_options options = {.struct_size = sizeof options, .start_revision = 1, .flags = ETCLITE_RANGE_PREFIX};
     etclite_watch *watch = NULL;
@@ -51,7 +48,6 @@ static inline void make_watches(struct fixture *made, etclite_db *db) {
     made->handles[KIND_EVENTS] = events;
     made->handles[KIND_POLLER] = poller;
 }
-#endif
 
 static inline void make_locks(struct fixture *made, etclite_db *db) {
     etclite_session *session = NULL;
@@ -76,22 +72,14 @@ static inline void fixture_make(struct fixture *made, const char *directory) {
     OK(etclite_get(db, TEXT("k"), 0, &result, &err));
     made->handles[KIND_DB] = db;
     made->handles[KIND_RESULT] = result;
-#ifdef HAS_SCAN
     etclite_scan *scan = NULL;
     OK(etclite_scan_open(db, TEXT("k"), NONE, NULL, &scan, &err));
     made->handles[KIND_SCAN] = scan;
-#endif
-#ifdef HAS_TXN
     make_txns(made, db);
-#endif
-#ifdef HAS_WATCH
     make_watches(made, db);
-#endif
-#ifdef HAS_LEASE_INFO
     etclite_lease_info info;
     OK(etclite_lease_grant(db, 60000, 0, &info, &err));
     made->lease = info.id;
-#endif
     make_locks(made, db);
     for (int kind = 0; kind < KINDS; kind++) {
         if (made->handles[kind] == NULL) {
@@ -132,7 +120,10 @@ static inline void good_bytes(const struct function *function, const struct para
     } else if (is_named(parameter, "in")) {
         text = BATCH_REQUEST;
         count = sizeof BATCH_REQUEST - 1;
-    } else if (is_named(parameter, "path") || is_named(parameter, "src") || is_named(parameter, "dst")) {
+    } else if (is_named(parameter, "source") || strcmp(function->name, "etclite_check") == 0) {
+        count = (size_t)snprintf(scratch, SCRATCH, "%s/source", directory);
+        text = scratch;
+    } else if (is_named(parameter, "path") || is_named(parameter, "target")) {
         static int next = 0;
         count = (size_t)snprintf(scratch, SCRATCH, "%s/%d", directory, next++);
         text = scratch;
@@ -157,6 +148,15 @@ static inline uint64_t good_number(const struct function *function, const struct
         return 1;
     }
     return 0;
+}
+
+/* A store that was copied there by etclite_backup, for the functions that read one: restore and check. */
+static inline void make_source(const char *directory) {
+    char path[4096];
+    etclite_db *db = open_in_memory();
+    OK(etclite_put(db, TEXT("k"), TEXT("v"), NULL, NULL, &err));
+    OK(etclite_backup(db, TEXT(path_in(path, sizeof path, directory, "source")), 0, &err));
+    OK(etclite_close(db, &err));
 }
 
 /* Arguments with which the function succeeds. Memory that it may write to is filled with 0xa5. */

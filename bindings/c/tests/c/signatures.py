@@ -28,7 +28,7 @@ class Function:
 
     def may_be_null(self, parameter):
         """As its comment says: "`a` may be null", "`a` and `b` may be null"."""
-        said = re.findall(r"((?:`\w+`(?:, | and )?)+) may be null", self.doc)
+        said = re.findall(r"((?:`\w+`(?:, | and )?)+)(?:,? which)? may be null", self.doc)
         return any(f"`{parameter}`" in names for names in said)
 
 

@@ -255,6 +255,366 @@ static void deleting_and_compacting(void) {
     OK(etclite_close(db, &err));
 }
 
+/* Large ranges are walked in pieces, all as of the revision at which the scan was opened. */
+static void scanning(void) {
+    etclite_db *db = open_in_memory();
+    etclite_scan *scan = NULL;
+    etclite_result *result = NULL;
+    etclite_range_options options;
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.flags = ETCLITE_RANGE_PREFIX;
+    put_five(db);
+    OK(etclite_scan_open(db, TEXT("a/"), NONE, &options, &scan, &err));
+    OK(etclite_delete(db, TEXT("a/2"), NONE, 0, NULL, NULL, &err));
+    OK(etclite_scan_next(scan, 3, 0, &result, &err));
+    CHECK(strcmp(keys_of(result), "a/1 a/2 a/3 ") == 0);
+    OK(etclite_result_free(result));
+    OK(etclite_scan_next(scan, 3, 0, &result, &err));
+    CHECK(strcmp(keys_of(result), "a/4 a/5 ") == 0);
+    OK(etclite_result_free(result));
+    STATUS(ETCLITE_END, etclite_scan_next(scan, 3, 0, &result, &err));
+    CHECK(result == NULL);
+    OK(etclite_scan_free(scan));
+    OK(etclite_close(db, &err));
+}
+
+/* A txn compares, then runs one of two lists of operations: all in one revision, or nothing. */
+static void txns(void) {
+    etclite_db *db = open_in_memory();
+    etclite_txn *txn = NULL;
+    etclite_txn_result *answer = NULL;
+    const etclite_result *read = NULL;
+    etclite_header header;
+    const etclite_kv *kvs = NULL;
+    size_t count = 0;
+    int32_t succeeded = -1;
+
+    /* If there is no key "lock", put two keys; else read it. */
+    OK(etclite_txn_new(&txn, &err));
+    OK(etclite_txn_if_int(txn, TEXT("lock"), ETCLITE_TARGET_VERSION, ETCLITE_COMPARE_EQUAL, 0, &err));
+    OK(etclite_txn_put(txn, TEXT("lock"), TEXT("me"), NULL, &err));
+    OK(etclite_txn_put(txn, TEXT("since"), TEXT("today"), NULL, &err));
+    OK(etclite_txn_else(txn, &err));
+    OK(etclite_txn_range(txn, TEXT("lock"), NONE, NULL, &err));
+
+    OK(etclite_txn_commit(db, txn, &succeeded, &answer, &err));
+    CHECK(succeeded == 1 && revision_of(db) == 2);
+    OK(etclite_txn_result_header(answer, &header, &err));
+    CHECK(header.revision == 2);
+    OK(etclite_txn_result_free(answer));
+
+    /* A txn can be committed again. A comparison that does not hold is a normal answer. */
+    OK(etclite_txn_commit(db, txn, &succeeded, &answer, &err));
+    CHECK(succeeded == 0);
+    OK(etclite_txn_op_count(answer, &count, &err));
+    CHECK(count == 1);
+    /* What an operation answered belongs to the txn's answer, and is freed with it. */
+    OK(etclite_txn_op(answer, 0, &read, &err));
+    OK(etclite_result_kvs(read, &kvs, &count, &err));
+    CHECK(count == 1 && is_text(kvs->value, kvs->value_len, "me"));
+    STATUS(ETCLITE_E_INVALID_ARGUMENT, etclite_txn_op(answer, 1, &read, &err));
+    CHECK(read == NULL);
+    OK(etclite_txn_result_free(answer));
+
+    /* Emptied, it can be built anew. */
+    OK(etclite_txn_reset(txn, &err));
+    OK(etclite_txn_if_value(txn, TEXT("lock"), ETCLITE_COMPARE_EQUAL, TEXT("me"), &err));
+    OK(etclite_txn_delete(txn, TEXT("lock"), NONE, 0, &err));
+    OK(etclite_txn_commit(db, txn, &succeeded, NULL, &err));
+    CHECK(succeeded == 1);
+    OK(etclite_txn_put(txn, TEXT("lock"), TEXT("x"), NULL, &err));
+    STATUS(ETCLITE_E_DUPLICATE_KEY, etclite_txn_commit(db, txn, &succeeded, NULL, &err));
+    OK(etclite_txn_free(txn));
+    OK(etclite_close(db, &err));
+}
+
+/* A lease takes the keys attached to it along when it ends. Times are milliseconds. */
+static void leases(void) {
+    etclite_db *db = open_in_memory();
+    etclite_lease_info lease;
+    etclite_put_options options;
+    etclite_result *keys = NULL;
+    int64_t ids[4];
+    size_t count = 0;
+
+    OK(etclite_lease_grant(db, 60000, 0, &lease, &err));
+    CHECK(lease.id != 0 && lease.granted_ms == 60000);
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.lease = lease.id;
+    OK(etclite_put(db, TEXT("here"), TEXT("I am"), &options, NULL, &err));
+    OK(etclite_lease_keepalive(db, lease.id, &lease, &err));
+    OK(etclite_lease_info_get(db, lease.id, &lease, &keys, &err));
+    CHECK(lease.remaining_ms > 0 && lease.remaining_ms <= 60000 && strcmp(keys_of(keys), "here ") == 0);
+    OK(etclite_result_free(keys));
+    OK(etclite_lease_list(db, ids, 4, &count, &err));
+    CHECK(count == 1 && ids[0] == lease.id);
+    STATUS(ETCLITE_E_LEASE_EXISTS, etclite_lease_grant(db, 60000, lease.id, &lease, &err));
+
+    OK(etclite_lease_revoke(db, lease.id, &err));
+    STATUS(ETCLITE_NOT_FOUND, etclite_get(db, TEXT("here"), 0, &keys, &err));
+    STATUS(ETCLITE_E_LEASE_NOT_FOUND, etclite_lease_keepalive(db, lease.id, &lease, &err));
+
+    /* One that nobody keeps alive ends by itself; the watch tells when. */
+    {
+        etclite_watch *watch = NULL;
+        etclite_events *events = NULL;
+        const etclite_event *event = NULL;
+        etclite_watch_options from;
+        memset(&from, 0, sizeof from);
+        from.struct_size = sizeof from;
+        from.flags = ETCLITE_WATCH_NO_PUT;
+        OK(etclite_watch_open(db, TEXT("brief"), NONE, &from, &watch, &err));
+        OK(etclite_lease_grant(db, 20, 0, &lease, &err));
+        options.lease = lease.id;
+        OK(etclite_put(db, TEXT("brief"), TEXT("v"), &options, NULL, &err));
+        OK(etclite_watch_next(watch, -1, &events, &err));
+        OK(etclite_events_get(events, &event, &count, &err));
+        CHECK(count == 1 && event->type == ETCLITE_EVENT_DELETE && is_text(event->kv.key, event->kv.key_len, "brief"));
+        OK(etclite_events_free(events));
+        OK(etclite_watch_free(watch));
+    }
+    OK(etclite_close(db, &err));
+}
+
+/* A watch is a place in history. It sees every change from there on, in order, however late one asks. */
+static void watching(void) {
+    etclite_db *db = open_in_memory();
+    etclite_watch *watch = NULL;
+    etclite_events *events = NULL;
+    const etclite_event *event = NULL;
+    etclite_watch_options options;
+    etclite_header header;
+    size_t count = 0;
+    int64_t progress = 0;
+
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.flags = ETCLITE_RANGE_PREFIX | ETCLITE_WATCH_PREV_KV;
+    OK(etclite_watch_open(db, TEXT("a/"), NONE, &options, &watch, &err));
+    STATUS(ETCLITE_TIMEOUT, etclite_watch_next(watch, 0, &events, &err));
+    CHECK(events == NULL);
+
+    OK(etclite_put(db, TEXT("a/1"), TEXT("x"), NULL, NULL, &err));
+    OK(etclite_put(db, TEXT("b/1"), TEXT("x"), NULL, NULL, &err));
+    OK(etclite_delete(db, TEXT("a/1"), NONE, 0, NULL, NULL, &err));
+    OK(etclite_watch_next(watch, -1, &events, &err));
+    OK(etclite_events_get(events, &event, &count, &err));
+    OK(etclite_events_header(events, &header, &err));
+    CHECK(count == 2 && header.revision == 4);
+    CHECK(event[0].type == ETCLITE_EVENT_PUT && (event[0].flags & ETCLITE_EVENT_CREATED) && event[0].prev == NULL);
+    CHECK(event[1].type == ETCLITE_EVENT_DELETE && event[1].kv.mod_revision == 4);
+    CHECK(event[1].prev != NULL && is_text(event[1].prev->value, event[1].prev->value_len, "x"));
+    OK(etclite_events_free(events));
+    OK(etclite_watch_progress(watch, &progress, &err));
+    CHECK(progress == 4);
+
+    /* Cancelled, from any thread, it says so; it must be freed all the same. */
+    OK(etclite_watch_cancel(watch, &err));
+    STATUS(ETCLITE_E_WATCH_CANCELED, etclite_watch_next(watch, -1, &events, &err));
+    OK(etclite_watch_free(watch));
+
+    /* From a revision in the past: history first, then what comes. */
+    options.start_revision = 2;
+    options.flags = ETCLITE_RANGE_PREFIX;
+    OK(etclite_watch_open(db, TEXT("b/"), NONE, &options, &watch, &err));
+    OK(etclite_watch_next(watch, 0, &events, &err));
+    OK(etclite_events_get(events, &event, &count, &err));
+    CHECK(count == 1 && event->kv.mod_revision == 3);
+    OK(etclite_events_free(events));
+    OK(etclite_watch_free(watch));
+    OK(etclite_close(db, &err));
+}
+
+/* Many watches and one descriptor, for an event loop: see examples/watch_poll.c. */
+static void polling(void) {
+    etclite_db *db = open_in_memory();
+    etclite_poller *poller = NULL;
+    etclite_watch *watches[2] = {NULL, NULL};
+    etclite_events *events = NULL;
+    uint64_t cookies[4];
+    size_t count = 0;
+    int32_t fd = -1;
+
+    OK(etclite_poller_new(db, &poller, &err));
+    OK(etclite_poller_fd(poller, &fd, &err));
+    CHECK(fd >= 0);
+    OK(etclite_watch_open(db, TEXT("one"), NONE, NULL, &watches[0], &err));
+    OK(etclite_watch_open(db, TEXT("two"), NONE, NULL, &watches[1], &err));
+    OK(etclite_poller_add(poller, watches[0], 100, &err));
+    OK(etclite_poller_add(poller, watches[1], 200, &err));
+    STATUS(ETCLITE_TIMEOUT, etclite_watch_next(watches[0], 0, &events, &err));
+    STATUS(ETCLITE_TIMEOUT, etclite_watch_next(watches[1], 0, &events, &err));
+    while (etclite_poller_wait(poller, 0, cookies, 4, &count, &err) == ETCLITE_OK) {
+        /* What was ready before: nothing that is left. */
+    }
+
+    OK(etclite_put(db, TEXT("two"), TEXT("v"), NULL, NULL, &err));
+    OK(etclite_poller_wait(poller, -1, cookies, 4, &count, &err));
+    CHECK(count == 1 && cookies[0] == 200);
+    /* Read until there is no more: that arms it again. */
+    OK(etclite_watch_next(watches[1], 0, &events, &err));
+    OK(etclite_events_free(events));
+    STATUS(ETCLITE_TIMEOUT, etclite_watch_next(watches[1], 0, &events, &err));
+
+    /* Another thread can end a wait. */
+    OK(etclite_poller_wake(poller, &err));
+    OK(etclite_poller_wait(poller, -1, cookies, 4, &count, &err));
+    CHECK(count == 0);
+    OK(etclite_poller_remove(poller, watches[0], &err));
+    OK(etclite_watch_free(watches[0]));
+    OK(etclite_watch_free(watches[1]));
+    OK(etclite_poller_free(poller));
+    OK(etclite_close(db, &err));
+}
+
+/* Locks and elections belong to a session, which the library keeps alive. Their keys are etcd's. */
+static void locking(void) {
+    etclite_db *db = open_in_memory();
+    etclite_session *sessions[2] = {NULL, NULL};
+    etclite_mutex *mine = NULL;
+    etclite_mutex *theirs = NULL;
+    int64_t first = 0;
+    int64_t second = 0;
+    int64_t lease = 0;
+    int32_t expired = -1;
+    const uint8_t *key = NULL;
+    size_t key_len = 0;
+
+    OK(etclite_session_open(db, NULL, &sessions[0], &err));
+    OK(etclite_session_open(db, NULL, &sessions[1], &err));
+    OK(etclite_session_lease(sessions[0], &lease, &err));
+    OK(etclite_session_expired(sessions[0], &expired, &err));
+    CHECK(lease != 0 && expired == 0);
+    OK(etclite_mutex_new(sessions[0], TEXT("/my-lock"), &mine, &err));
+    OK(etclite_mutex_new(sessions[1], TEXT("/my-lock"), &theirs, &err));
+
+    OK(etclite_mutex_lock(mine, -1, &err));
+    OK(etclite_mutex_key(mine, &key, &key_len, &err));
+    CHECK(key_len > 9 && memcmp(key, "/my-lock/", 9) == 0);
+    STATUS(ETCLITE_NOT_ACQUIRED, etclite_mutex_try_lock(theirs, &err));
+    STATUS(ETCLITE_TIMEOUT, etclite_mutex_lock(theirs, 1, &err));
+    OK(etclite_mutex_revision(mine, &first, &err));
+    OK(etclite_mutex_unlock(mine, &err));
+    STATUS(ETCLITE_E_LOCK_RELEASED, etclite_mutex_unlock(mine, &err));
+
+    /* The revision is a fence: it rises from owner to owner. */
+    OK(etclite_mutex_lock(theirs, -1, &err));
+    OK(etclite_mutex_revision(theirs, &second, &err));
+    CHECK(second > first);
+
+    /* A lock whose session is gone is lost, and says so. */
+    OK(etclite_session_lease(sessions[1], &lease, &err));
+    OK(etclite_lease_revoke(db, lease, &err));
+    OK(etclite_mutex_lock(mine, -1, &err));
+    STATUS(ETCLITE_E_SESSION_EXPIRED, etclite_mutex_unlock(theirs, &err));
+
+    /* To free a lock is to unlock it. */
+    OK(etclite_mutex_free(mine));
+    OK(etclite_mutex_free(theirs));
+    OK(etclite_session_close(sessions[0], 1, &err));
+    OK(etclite_session_close(sessions[1], 1, &err));
+    OK(etclite_close(db, &err));
+}
+
+/* Of several candidates one leads, and everybody can follow who it is and what he has to say. */
+static void electing(void) {
+    etclite_db *db = open_in_memory();
+    etclite_session *session = NULL;
+    etclite_election *election = NULL;
+    etclite_election *observer = NULL;
+    etclite_result *leader = NULL;
+    const etclite_kv *kvs = NULL;
+    size_t count = 0;
+
+    OK(etclite_session_open(db, NULL, &session, &err));
+    OK(etclite_election_new(session, TEXT("/boss"), &election, &err));
+    OK(etclite_election_new(session, TEXT("/boss"), &observer, &err));
+    STATUS(ETCLITE_NOT_FOUND, etclite_election_leader(election, &leader, &err));
+    OK(etclite_election_campaign(election, TEXT("ann"), -1, &err));
+    OK(etclite_election_leader(election, &leader, &err));
+    OK(etclite_result_kvs(leader, &kvs, &count, &err));
+    CHECK(count == 1 && is_text(kvs->value, kvs->value_len, "ann"));
+    OK(etclite_result_free(leader));
+    OK(etclite_election_observe(observer, -1, &leader, &err));
+    OK(etclite_result_free(leader));
+    OK(etclite_election_proclaim(election, TEXT("ann, still"), &err));
+    OK(etclite_election_observe(observer, -1, &leader, &err));
+    OK(etclite_result_kvs(leader, &kvs, &count, &err));
+    CHECK(count == 1 && is_text(kvs->value, kvs->value_len, "ann, still"));
+    OK(etclite_result_free(leader));
+    OK(etclite_election_resign(election, &err));
+    STATUS(ETCLITE_NOT_FOUND, etclite_election_leader(election, &leader, &err));
+    OK(etclite_election_free(election));
+    OK(etclite_election_free(observer));
+    OK(etclite_session_close(session, 1, &err));
+    OK(etclite_close(db, &err));
+}
+
+/* Copies of a store that is in use, and what can be found out about one. Bytes of the library's are freed as a buffer. */
+static void upkeep(const char *directory) {
+    etclite_db *db = open_in_memory();
+    etclite_db *restored = NULL;
+    etclite_buf buf;
+    etclite_buf copy;
+    char path[4096];
+    char target[4096];
+    uint32_t hash = 0;
+    uint32_t same = 0;
+
+    put_five(db);
+    OK(etclite_stats(db, ETCLITE_STATS_JSON, &buf, &err));
+    CHECK(buf.len > 0 && buf.data[0] == '{');
+    copy = buf;
+    OK(etclite_buf_free(&buf));
+    CHECK(buf.data == NULL && buf.token == 0);
+    /* An emptied buffer may be freed again; that a copy of it is stale is found out. */
+    OK(etclite_buf_free(&buf));
+    CHECK(etclite_buf_free(&copy) == ETCLITE_E_MISUSE);
+
+    OK(etclite_hash(db, 0, &hash, NULL, NULL, &err));
+    OK(etclite_backup(db, TEXT(path_in(path, sizeof path, directory, "copy")), 0, &err));
+    OK(etclite_close(db, &err));
+    OK(etclite_check(TEXT(path), 0, &buf, &err));
+    CHECK(buf.len > 0);
+    OK(etclite_buf_free(&buf));
+    OK(etclite_restore(TEXT(path), TEXT(path_in(target, sizeof target, directory, "restored")), NULL, &err));
+    OK(etclite_open(TEXT(target), NULL, &restored, &err));
+    OK(etclite_hash(restored, 0, &same, NULL, NULL, &err));
+    CHECK(hash == same);
+    OK(etclite_defrag(restored, &err));
+    OK(etclite_close(restored, &err));
+}
+
+/* Requests and answers in etcd's own messages, for bindings of other languages. */
+static void calls_in_bytes(void) {
+    static const uint8_t put[] = {0x0a, 1, 'k', 0x12, 1, 'v'}; /* PutRequest{key: "k", value: "v"} */
+    static const uint8_t range[] = {0x0a, 1, 'k'};             /* RangeRequest{key: "k"} */
+    etclite_db *db = open_in_memory();
+    etclite_buf spill;
+    uint8_t out[256];
+    size_t len = 0;
+    memset(&spill, 0, sizeof spill);
+    OK(etclite_call(db, 2, put, sizeof put, out, sizeof out, &len, &spill, &err));
+    CHECK(len > 0 && spill.token == 0);
+    OK(etclite_call(db, 1, range, sizeof range, out, sizeof out, &len, &spill, &err));
+    CHECK(len > 0);
+    /* An answer that has no room is in a buffer of the library's. */
+    OK(etclite_call(db, 1, range, sizeof range, out, 2, &len, &spill, &err));
+    CHECK(len == 0 && spill.len > 2);
+    OK(etclite_buf_free(&spill));
+    OK(etclite_close(db, &err));
+}
+
+/* What the library says of itself. */
+static void library(void) {
+    CHECK(strcmp(etclite_version(), ETCLITE_VERSION) == 0);
+    CHECK(etclite_version_number() == ETCLITE_VERSION_NUMBER && etclite_abi_version() == ETCLITE_ABI_VERSION);
+    CHECK(strlen(etclite_status_text(ETCLITE_E_COMPACTED)) > 0 && strlen(etclite_status_text(12345)) > 0);
+    STATUS(ETCLITE_NOT_FOUND, etclite_has_feature(TEXT("telepathy"), &err));
+}
+
 /* What a store says of itself. Structs that are filled in have their size set by the caller, too. */
 static void status(void) {
     etclite_db *db = open_in_memory();
@@ -307,6 +667,16 @@ int main(int argc, char **argv) {
     put_options();
     ranges();
     deleting_and_compacting();
+    scanning();
+    txns();
+    leases();
+    watching();
+    polling();
+    locking();
+    electing();
+    upkeep(argv[1]);
+    calls_in_bytes();
+    library();
     status();
     closing_early();
     return 0;
