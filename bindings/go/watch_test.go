@@ -135,7 +135,7 @@ func TestProgressOnRequest(t *testing.T) {
 	watch := c.Watch(background, "k")
 	future := c.Watch(background, "k", WithRev(100))
 	other := NewWatcher(c)
-	silent := other.Watch(background, "k")
+	silent := other.Watch(background, "quiet")
 	revision := put(t, c, "elsewhere", "v")
 	if err := c.RequestProgress(background); err != nil {
 		t.Fatal(err)

@@ -13,11 +13,15 @@ import (
 // goroutine.
 //
 // What waits for a commit does not pass through here: there is one at a time.
+//
+// Whoever leaves wakes one who waits, and does not keep the place for him: who comes by first has it. Were it kept, a thousand
+// goroutines in a row would each be parked and woken for every call.
 type gate struct {
-	max int64
-	// count is who is inside or waits. Above max, who came last waits for a token, which one of those who leave owes him.
-	count  atomic.Int64
-	tokens chan struct{}
+	max    int64
+	inside atomic.Int64
+	// waiting is who waits, less those for whom a token is under way.
+	waiting atomic.Int64
+	tokens  chan struct{}
 }
 
 // shortCalls has room for all processors, and for some calls that the operating system has interrupted.
@@ -28,13 +32,36 @@ func newGate(size int) *gate {
 }
 
 func (g *gate) enter() {
-	if g.count.Add(1) > g.max {
+	for {
+		now := g.inside.Load()
+		if now < g.max {
+			if g.inside.CompareAndSwap(now, now+1) {
+				return
+			}
+			continue
+		}
+		g.waiting.Add(1)
+		// Who left in the meantime has seen nobody waiting.
+		if g.inside.Load() < g.max && g.takeOne() {
+			continue
+		}
 		<-g.tokens
 	}
 }
 
 func (g *gate) leave() {
-	if g.count.Add(-1) >= g.max {
+	g.inside.Add(-1)
+	if g.takeOne() {
 		g.tokens <- struct{}{}
 	}
+}
+
+// takeOne counts one out of those who wait. It reports false if there are none for whom no token is under way.
+func (g *gate) takeOne() bool {
+	for waiting := g.waiting.Load(); waiting > 0; waiting = g.waiting.Load() {
+		if g.waiting.CompareAndSwap(waiting, waiting-1) {
+			return true
+		}
+	}
+	return false
 }

@@ -29,7 +29,7 @@ func TestTheGateIsBoundedAndLetsEveryoneThrough(t *testing.T) {
 		}()
 	}
 	running.Wait()
-	if most.Load() != size || through.Load() != 20_000 || g.count.Load() != 0 || len(g.tokens) != 0 {
-		t.Errorf("%d inside, %d through, %d left, %d tokens", most.Load(), through.Load(), g.count.Load(), len(g.tokens))
+	if most.Load() != size || through.Load() != 20_000 || g.inside.Load() != 0 || g.waiting.Load() != 0 || len(g.tokens) != 0 {
+		t.Errorf("%d inside at most, %d through, %d left, %d tokens", most.Load(), through.Load(), g.inside.Load(), len(g.tokens))
 	}
 }
