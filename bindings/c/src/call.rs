@@ -98,8 +98,11 @@ pub unsafe extern "C" fn etclite_call_batch(
     }
 }
 
+/// The number and the bytes of a request.
+type Request<'a> = (u32, &'a [u8]);
+
 /// The requests of a batch.
-fn parts(mut rest: &[u8]) -> Result<Vec<(u32, &[u8])>, Failure> {
+fn parts(mut rest: &[u8]) -> Result<Vec<Request<'_>>, Failure> {
     if rest.len() > ETCLITE_BATCH_BYTES_MAX as usize {
         return Err(too_large(ETCLITE_BATCH_BYTES_MAX));
     }
@@ -116,7 +119,7 @@ fn parts(mut rest: &[u8]) -> Result<Vec<(u32, &[u8])>, Failure> {
 }
 
 /// The first request, and what is behind it.
-fn part(bytes: &[u8]) -> Option<((u32, &[u8]), &[u8])> {
+fn part(bytes: &[u8]) -> Option<(Request<'_>, &[u8])> {
     let (op, rest) = bytes.split_first_chunk()?;
     let (len, rest) = rest.split_first_chunk()?;
     let len = u32::from_le_bytes(*len) as usize;

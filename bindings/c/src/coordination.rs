@@ -15,7 +15,7 @@
 
 mod election;
 pub(crate) mod mutex;
-mod session;
+pub(crate) mod session;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -110,8 +110,8 @@ pub unsafe extern "C" fn etclite_lease_keepalive(
     }
 }
 
-/// What is left of a lease, and which keys it holds. `info` and `keys` may be null; `keys` gets a result: the keys
-/// in order, each with its key and its lease alone. Waits for writes that are under way.
+/// What is left of a lease, and which keys it holds: `keys` gets a result, in the order of keys, in which of each its key
+/// and its lease alone are set. `info` and `keys` may be null. Waits for writes that are under way.
 ///
 /// Errors: `LEASE_NOT_FOUND`; `POISONED`, since the end of a lease may then be unknown; `CLOSED`, `IO`, `CORRUPT`.
 #[unsafe(no_mangle)]

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 
 use crate::argument::{bytes, check_flags, out, out_pointer, out_pointer_or_null};
 use crate::code::{ETCLITE_E_TOO_MANY_OPS, ETCLITE_OK};
+use crate::coordination::mutex::{etclite_mutex, token_of};
 use crate::database::{database, etclite_db};
 use crate::error::{Failure, etclite_error};
 use crate::guard::{enter, enter_free};
@@ -236,13 +237,27 @@ fn by_value(range: KeyRange, op: u32, value: &[u8]) -> Result<Compare, Failure> 
     })
 }
 
-/// Has the txn run only while a token holds. For the function that takes a mutex.
-#[allow(dead_code, reason = "its caller is where mutexes are")]
-pub(crate) fn fence(txn: *mut etclite_txn, token: Token) -> Result<i32, Failure> {
-    change(txn, |parts| {
-        parts.fences.push(token);
-        Ok(())
-    })
+/// Has the txn run only while a lock is held that `mutex` holds now: committed after that was lost, neither list is run, and
+/// the answer is `SESSION_EXPIRED`. That is decided by the store, in the order of all writes, and not by what this process
+/// believes. The mutex may be unlocked or freed afterwards. Of several fences all must hold.
+///
+/// Errors: `LOCK_RELEASED` if the mutex holds no lock; `SESSION_EXPIRED` if it is known to have lost it; `CLOSED`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn etclite_txn_fenced(
+    txn: *mut etclite_txn,
+    mutex: *const etclite_mutex,
+    err: *mut etclite_error,
+) -> i32 {
+    // SAFETY: as the header file demands of `err`.
+    unsafe {
+        enter(err, || {
+            let token = token_of(mutex)?;
+            change(txn, |parts| {
+                parts.fences.push(token);
+                Ok(())
+            })
+        })
+    }
 }
 
 /// Operations go from now on to the list that is run if all comparisons hold.
@@ -266,7 +281,7 @@ fn go_to(txn: *mut etclite_txn, in_else: bool) -> Result<i32, Failure> {
     })
 }
 
-/// Adds a put, as `etclite_put`. A txn may put a key once.
+/// Adds a put, as `etclite_put`. A txn may put a key once. `options` may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_txn_put(
     txn: *mut etclite_txn,
@@ -281,7 +296,7 @@ pub unsafe extern "C" fn etclite_txn_put(
     unsafe { enter(err, || add(txn, put_of((key, key_len), (value, value_len), options)?)) }
 }
 
-/// Adds a read of a range, as `etclite_range`. It sees what the operations before it did.
+/// Adds a read of a range, as `etclite_range`. It sees what the operations before it did. `options` may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_txn_range(
     txn: *mut etclite_txn,

@@ -183,3 +183,10 @@ fn a_panic_is_told_and_the_store_takes_no_more_writes() {
     let other = Store::new();
     assert_eq!(call_batch(&other, &encode(&[(PUT, put("k", "1")), (0xffff, vec![])]), 64), Err((ETCLITE_E_PANIC, 0)));
 }
+
+#[test]
+fn a_write_whose_answer_has_no_handle_is_not_told_as_nothing_done() {
+    assert_eq!(Failure::full("handles", 1).after_write().code(), ETCLITE_E_INDETERMINATE);
+    assert_eq!(Failure::from(Error::Closed).after_write().code(), ETCLITE_E_CLOSED);
+    assert_eq!(Failure::null().after_write().code(), ETCLITE_E_MISUSE);
+}

@@ -11,9 +11,11 @@ use super::result::{
 };
 use super::*;
 use crate::code::{
-    ETCLITE_E_DUPLICATE_KEY, ETCLITE_E_EMPTY_KEY, ETCLITE_E_INVALID_ARGUMENT, ETCLITE_E_MISUSE,
-    ETCLITE_E_SESSION_EXPIRED,
+    ETCLITE_E_DUPLICATE_KEY, ETCLITE_E_EMPTY_KEY, ETCLITE_E_INVALID_ARGUMENT, ETCLITE_E_LOCK_RELEASED,
+    ETCLITE_E_MISUSE, ETCLITE_E_SESSION_EXPIRED, ETCLITE_TIMEOUT,
 };
+use crate::coordination::mutex::{etclite_mutex_free, etclite_mutex_lock, etclite_mutex_new, etclite_mutex_unlock};
+use crate::coordination::session::{etclite_session, etclite_session_close, etclite_session_open};
 use crate::fixture::{Store, kvs, ok, revision, status, zeroed};
 use crate::kv::{ETCLITE_DELETE_PREV_KV, ETCLITE_PUT_PREV_KV, ETCLITE_RANGE_COUNT_ONLY};
 use crate::result::{
@@ -337,21 +339,48 @@ fn nesting_ends_at_a_bound() {
     assert_eq!(built.commit(&store).revision(), 2, "the deepest is committed, and what was refused is whole");
 }
 
+/// A lock that is held, with its session.
+fn locked(store: &Store) -> (*mut etclite_session, *mut etclite_mutex) {
+    let (mut session, mut mutex, name) = (ptr::null_mut(), ptr::null_mut(), b"lock");
+    ok(|err| unsafe { etclite_session_open(store.db, ptr::null(), &raw mut session, err) });
+    ok(|err| unsafe { etclite_mutex_new(session, name.as_ptr(), name.len(), &raw mut mutex, err) });
+    ok(|err| unsafe { etclite_mutex_lock(mutex, -1, err) });
+    (session, mutex)
+}
+
 #[test]
 fn a_fence_fails_the_txn_once_its_lock_is_gone_and_only_the_outermost_takes_one() {
     let store = Store::new();
-    let lease = database(store.db).ok().unwrap().db.grant(std::time::Duration::from_secs(60)).unwrap();
-    let revision = store.put_leased("lock", "", lease.id().get());
+    let (session, mutex) = locked(&store);
     let fenced = Built::new().put("k", "1");
-    fence(fenced.txn, Token::new("lock", u64::try_from(revision).unwrap(), lease.id())).ok().unwrap();
-    assert_eq!(fenced.commit(&store).revision(), 3);
-    store.delete("lock");
+    ok(|err| unsafe { etclite_txn_fenced(fenced.txn, mutex, err) });
+    assert!(fenced.commit(&store).succeeded());
+    ok(|err| unsafe { etclite_mutex_unlock(mutex, err) });
     assert_eq!(fenced.try_commit(&store).err(), Some(ETCLITE_E_SESSION_EXPIRED));
     let outer = Built::new();
+    let late = status(|err| unsafe { etclite_txn_fenced(outer.txn, mutex, err) });
+    assert_eq!(late, ETCLITE_E_LOCK_RELEASED);
     let refused = status(|err| unsafe { etclite_txn_nested(outer.txn, fenced.txn, err) });
     assert_eq!(refused, ETCLITE_E_INVALID_ARGUMENT);
     ok(|err| unsafe { etclite_txn_reset(fenced.txn, err) });
     assert!(fenced.commit(&store).succeeded(), "it was not taken over, and forgot its fence");
+    assert_eq!(unsafe { etclite_mutex_free(mutex) }, ETCLITE_OK);
+    ok(|err| unsafe { etclite_session_close(session, 1, err) });
+}
+
+#[test]
+fn b_016_a_wait_for_a_lock_that_is_given_up_leaves_no_key_and_the_holder_writes_on() {
+    let store = Store::new();
+    let (_, holder) = locked(&store);
+    let (mut session, mut waiter, name) = (ptr::null_mut(), ptr::null_mut(), b"lock");
+    ok(|err| unsafe { etclite_session_open(store.db, ptr::null(), &raw mut session, err) });
+    ok(|err| unsafe { etclite_mutex_new(session, name.as_ptr(), name.len(), &raw mut waiter, err) });
+    assert_eq!(status(|err| unsafe { etclite_mutex_lock(waiter, 10, err) }), ETCLITE_TIMEOUT);
+    let line = Built::new().range("lock/", "", PREFIX | ETCLITE_RANGE_COUNT_ONLY).commit(&store);
+    assert_eq!(line.count(0), 1);
+    let built = Built::new().put("k", "1");
+    ok(|err| unsafe { etclite_txn_fenced(built.txn, holder, err) });
+    assert!(built.commit(&store).succeeded());
 }
 
 #[test]
