@@ -1656,7 +1656,7 @@ int32_t etclite_lease_keepalive(const struct etclite_db *db,
                                 struct etclite_error *err);
 
 /**
- * What is left of a lease, and which keys it holds. `info` may be null, and so may `keys`, which gets a result: the keys
+ * What is left of a lease, and which keys it holds. `info` and `keys` may be null; `keys` gets a result: the keys
  * in order, each with its key and its lease alone. Waits for writes that are under way.
  *
  * Errors: `LEASE_NOT_FOUND`; `POISONED`, since the end of a lease may then be unknown; `CLOSED`, `IO`, `CORRUPT`.

@@ -7,6 +7,8 @@
 
 struct fixture {
     void *handles[KINDS];
+    /* A txn to put into the other one. */
+    etclite_txn *nested;
     int64_t lease;
     /* Where a function that takes a path may write. */
     const char *directory;
@@ -25,8 +27,11 @@ static inline void make_txns(struct fixture *made, etclite_db *db) {
     etclite_txn *txn = NULL;
     etclite_txn_result *answer = NULL;
     int32_t succeeded = 0;
+    OK(etclite_txn_new(&made->nested, &err));
     OK(etclite_txn_new(&txn, &err));
     OK(etclite_txn_range(txn, TEXT("k"), NONE, NULL, &err));
+    OK(etclite_txn_nested(txn, made->nested, &err));
+    OK(etclite_txn_new(&made->nested, &err));
     OK(etclite_txn_commit(db, txn, &succeeded, &answer, &err));
     OK(etclite_txn_free(txn));
     made->handles[KIND_TXN_RESULT] = answer;
@@ -95,13 +100,14 @@ static inline void fixture_drop(const struct fixture *made) {
         int32_t status = free_handle(kind, made->handles[kind]);
         CHECK(status == ETCLITE_OK || status == ETCLITE_E_MISUSE || status == ETCLITE_E_CLOSED);
     }
+    etclite_txn_free(made->nested);
 }
 
 /* Memory for a function to read or write, larger than any struct or buffer that is passed. */
 #define SCRATCH 8192
 
-/* A request of etclite_call, and one of etclite_call_batch: the key "k". */
-#define RANGE_REQUEST "\x0a\x01k"
+/* The key "k" as etcd's RangeRequest, which is its WatchCreateRequest too, and in a request of etclite_call_batch. */
+#define KEY_REQUEST "\x0a\x01k"
 #define BATCH_REQUEST "\x01\0\0\0\x03\0\0\0\x0a\x01k\0\0\0\0\0"
 
 static inline int is_named(const struct parameter *parameter, const char *name) {
@@ -114,10 +120,10 @@ static inline void good_bytes(const struct function *function, const struct para
     size_t count = 1;
     if (is_named(parameter, "end")) {
         count = 0;
-    } else if (is_named(parameter, "req")) {
-        text = strcmp(function->name, "etclite_call") == 0 ? RANGE_REQUEST : "\x0a\x03\x0a\x01k";
-        count = strcmp(function->name, "etclite_call") == 0 ? 3 : 5;
-    } else if (is_named(parameter, "in")) {
+    } else if (is_named(parameter, "request")) {
+        text = KEY_REQUEST;
+        count = sizeof KEY_REQUEST - 1;
+    } else if (is_named(parameter, "requests")) {
         text = BATCH_REQUEST;
         count = sizeof BATCH_REQUEST - 1;
     } else if (is_named(parameter, "source") || strcmp(function->name, "etclite_check") == 0) {
@@ -147,6 +153,12 @@ static inline uint64_t good_number(const struct function *function, const struct
     if (strcmp(function->name, "etclite_call") == 0 && is_named(parameter, "op")) {
         return 1;
     }
+    if (strcmp(function->name, "etclite_txn_if_range") == 0 && is_named(parameter, "target")) {
+        return ETCLITE_TARGET_VALUE;
+    }
+    if (strcmp(function->name, "etclite_txn_op_txn") == 0 && is_named(parameter, "index")) {
+        return 1;
+    }
     return 0;
 }
 
@@ -168,7 +180,7 @@ static inline void good_arguments(const struct function *function, const struct 
         arguments[i].pointer = scratch[i];
         switch (parameter->what) {
         case IS_HANDLE:
-            arguments[i].pointer = made->handles[parameter->kind];
+            arguments[i].pointer = i > 0 && parameter->kind == KIND_TXN ? made->nested : made->handles[parameter->kind];
             break;
         case IS_BYTES:
             good_bytes(function, parameter, made->directory, scratch[i], &arguments[i], &arguments[i + 1]);

@@ -88,7 +88,7 @@ static void any_bytes(struct dice *dice, const struct parameter *parameter, char
     } else if (is_named(parameter, "value")) {
         len = one_in(dice, 10) ? SCRATCH : below(dice, 64);
         memset(memory, 'v', len);
-    } else if (is_named(parameter, "req") || is_named(parameter, "in")) {
+    } else if (is_named(parameter, "request") || is_named(parameter, "requests")) {
         good_bytes(&functions[below(dice, (uint64_t)function_count)], parameter, directory, memory, &arguments[0], &arguments[1]);
         len = arguments[1].number;
         if (one_in(dice, 2)) {

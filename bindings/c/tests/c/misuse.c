@@ -184,9 +184,8 @@ static void set_address(const struct function *function, int index, const struct
 
 static void set_freed(const struct function *function, int index, const struct fixture *made, union argument *arguments,
                       uint64_t other) {
-    (void)arguments, (void)other;
-    int kind = function->parameters[index].kind;
-    CHECK(free_handle(kind, made->handles[kind]) == ETCLITE_OK);
+    (void)made, (void)other;
+    CHECK(free_handle(function->parameters[index].kind, arguments[index].pointer) == ETCLITE_OK);
 }
 
 static void set_closed(const struct function *function, int index, const struct fixture *made,
