@@ -30,11 +30,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::db::signal::Signal;
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
+use crate::io::sync::{Condvar, Mutex, MutexGuard};
 use crate::kv::LeaseId;
 use deadline::Deadlines;
 
