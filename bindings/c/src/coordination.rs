@@ -13,9 +13,9 @@
 //! is refused. Calls that only look, cancel or free take no turn, and what they look at is behind a lock that is held
 //! for a moment.
 
-mod election;
+pub(crate) mod election;
 pub(crate) mod mutex;
-mod session;
+pub(crate) mod session;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,9 @@
 //! | `coordination.rs` | sessions, locks, elections |
 //! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
 //! | `maintenance.rs` | figures, copies, checks |
+//! | `replicate.rs` | groups, which this release does not have |
 //! | `buf.rs`, `json.rs` | bytes that the library owns; reports in JSON |
+//! | `testing.rs` | what only the test suites call |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
@@ -23,6 +25,8 @@ pub mod code;
 mod coordination;
 mod database;
 mod error;
+#[cfg(test)]
+mod fork_tests;
 mod guard;
 mod handle;
 mod json;
@@ -30,4 +34,7 @@ mod kv;
 mod library;
 mod log;
 mod maintenance;
+mod replicate;
 mod result;
+#[cfg(any(test, feature = "_testing"))]
+mod testing;
