@@ -162,6 +162,16 @@
 #define ETCLITE_BATCH_BYTES_MAX 1048576
 
 /**
+ * How many requests a batch may have.
+ */
+#define ETCLITE_BATCH_REQUESTS_MAX 1024
+
+/**
+ * How many bytes a batch may have, with all that is between its requests: 1 MiB.
+ */
+#define ETCLITE_BATCH_BYTES_MAX 1048576
+
+/**
  * Done.
  */
 #define ETCLITE_OK 0

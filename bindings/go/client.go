@@ -177,24 +177,31 @@ func NewKV(c *Client) KV { return kvCalls{c} }
 // NewMaintenance is a Maintenance of the client's store.
 func NewMaintenance(c *Client) Maintenance { return maintenanceCalls{c} }
 
-// read runs in the caller's thread: nothing in the library makes it wait.
+// read runs in the caller's thread. What goes over all keys takes its time, and nobody need wait for it at the gate.
 func (c *Client) read(ctx context.Context, op uint32, req []byte) ([]byte, error) {
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
-	reply, err := c.db.Call(op, req)
+	call := c.db.Read
+	if op >= wire.OpStatus {
+		call = c.db.Call
+	}
+	reply, err := call(op, req)
 	return reply, c.told(err)
 }
 
-// write goes through the combiner, but for a compaction: that may be long, and nobody need wait for it.
+// write goes through the combiner, but for a compaction: that may be long, and no other write need wait for it.
 func (c *Client) write(ctx context.Context, op uint32, req []byte) ([]byte, error) {
-	if op == wire.OpCompact {
-		return c.read(ctx, op, req)
-	}
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
-	reply, err := c.writes.do(ctx, op, req)
+	var reply []byte
+	var err error
+	if op == wire.OpCompact {
+		reply, err = c.db.Call(op, req)
+	} else {
+		reply, err = c.writes.do(ctx, op, req)
+	}
 	return reply, c.told(err)
 }
 

@@ -88,6 +88,13 @@ func TestOptionsReachTheStore(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, rpctypes.ErrLocked) || !errors.As(err, &locked) || locked.Detail != int64(os.Getpid()) {
 		t.Errorf("%v", err)
 	}
+	link := path + "-link"
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(link); !errors.Is(err, rpctypes.ErrLocked) {
+		t.Errorf("%v", err)
+	}
 	if err := writer.Sync(background); err != nil {
 		t.Error(err)
 	}
@@ -279,6 +286,38 @@ func TestCloseDuringEverything(t *testing.T) {
 	}
 }
 
+func TestCloseEndsAllGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	c := disk(t)
+	lease, err := c.Grant(background, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var channels []<-chan *LeaseKeepAliveResponse
+	var watches []WatchChan
+	for range 100 {
+		kept, err := c.KeepAlive(background, lease.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		channels = append(channels, kept)
+		watches = append(watches, c.Watch(background, "k"), NewWatcher(c).Watch(background, "k"))
+		if kept, err = NewLease(c).KeepAlive(background, lease.ID); err != nil {
+			t.Fatal(err)
+		}
+		channels = append(channels, kept)
+	}
+	put(t, c, "k", "v")
+	closeClient(t, c)
+	for _, watch := range watches {
+		awaitClosed(t, watch)
+	}
+	for _, kept := range channels {
+		awaitClosed(t, kept)
+	}
+	eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= before })
+}
+
 // drained reads a watch until it is closed.
 func drained(c *Client, watch WatchChan) error {
 	for response := range watch {
@@ -315,6 +354,9 @@ func TestWhatAStoreTellsOfItself(t *testing.T) {
 	if object := map[string]any{}; err != nil || json.Unmarshal(text, &object) != nil || len(object) == 0 {
 		t.Errorf("%s, %v", text, err)
 	}
+	if text, err = c.Metrics(); err != nil || !strings.Contains(string(text), "\n# TYPE ") {
+		t.Errorf("%s, %v", text, err)
+	}
 	first, err := c.HashKV(background, "", 0)
 	if err != nil || first.HashRevision != 2 {
 		t.Fatalf("%+v, %v", first, err)
@@ -334,7 +376,14 @@ func TestWhatAStoreTellsOfItself(t *testing.T) {
 
 func TestStoresInMemoryAreOfTheirOwn(t *testing.T) {
 	one, other := memory(t), memory(t)
-	put(t, one, "k", "v")
+	put(t, NewKV(one), "k", "v")
+	mine, err := NewMaintenance(one).Status(background, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if others, err := other.Maintenance.Status(background, ""); err != nil || others.Header.ClusterId == mine.Header.ClusterId {
+		t.Errorf("%v, %v", others, err)
+	}
 	equal(t, get(t, other, "k"), nil)
 	path := filepath.Join(t.TempDir(), "copy")
 	if err := one.Backup(background, path); err != nil {

@@ -172,6 +172,22 @@ func TestB003TheEmptyPrefixIsEverything(t *testing.T) {
 	equal(t, events(t, watch, 4), []string{"DELETE \x00 @6", "DELETE a @6", "DELETE \xff @6", "DELETE \xff\xff @6"})
 }
 
+// etcd-io/etcd#6146: a txn that deleted nothing reported a revision that did not exist.
+func TestB029WhatChangesNothingHasNoRevision(t *testing.T) {
+	c := memory(t)
+	put(t, c, "k", "v")
+	if revision := del(t, c, "none"); revision != 2 {
+		t.Errorf("revision %d", revision)
+	}
+	resp, err := c.Txn(background).Then(OpDelete("none"), OpDelete("n", WithPrefix())).Commit()
+	if err != nil || resp.Header.Revision != 2 {
+		t.Errorf("%+v, %v", resp, err)
+	}
+	if revision := put(t, c, "k", "v"); revision != 3 {
+		t.Errorf("revision %d", revision)
+	}
+}
+
 // patroni/patroni#2693, etcd-io/etcd#19678: renewing a leader key with compare and create in one step: which branch ran could not be
 // told, and the new lease was not attached.
 func TestB033NestedAnswersTellWhichBranchRan(t *testing.T) {
@@ -212,6 +228,24 @@ func TestB033NestedAnswersTellWhichBranchRan(t *testing.T) {
 		}
 		if kvs := get(t, c, "leader"); len(kvs) != count {
 			t.Errorf("%v", kvs)
+		}
+	}
+}
+
+// etcd-io/etcd#13056, k3s-io/kine#271: the count became limit + 1 or stopped at the limit, and paging clients broke.
+func TestB041TheCountIsWhateverTheLimit(t *testing.T) {
+	c := memory(t)
+	for i := range 5 {
+		put(t, c, fmt.Sprint("k", i), "v")
+	}
+	for limit := range 7 {
+		resp, err := c.Get(background, "k", WithPrefix(), WithLimit(int64(limit)))
+		there := 5
+		if limit > 0 {
+			there = min(limit, 5)
+		}
+		if err != nil || resp.Count != 5 || len(resp.Kvs) != there || resp.More != (there < 5) {
+			t.Errorf("limit %d: %+v, %v", limit, resp, err)
 		}
 	}
 }

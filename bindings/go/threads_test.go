@@ -7,11 +7,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
 	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/etclite/etclite/bindings/go/internal/slowsync"
+	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
 // threads is how many operating system threads the process has.
@@ -191,6 +193,62 @@ func TestCloseWaitsForTheCommitInFlight(t *testing.T) {
 	if there := len(get(t, reopened(t, path), "", WithPrefix())); there != acknowledged {
 		t.Errorf("%d writes were acknowledged, %d are there", acknowledged, there)
 	}
+}
+
+func TestADiskThatFails(t *testing.T) {
+	path := t.TempDir() + "/store"
+	c, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, c, "before", "v")
+	lease, err := c.Grant(background, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := c.Watch(background, "", WithPrefix())
+	defer slowsync.Fail(false)
+
+	// A leader and those who wait meanwhile: what happened to the first is open, the others surely were not written.
+	release := held(t)
+	results := make(chan error, 3)
+	write := func(i int) {
+		go func() {
+			_, err := c.Put(background, fmt.Sprint("k", i), "v")
+			results <- err
+		}()
+	}
+	write(0)
+	awaitHeld(t)
+	write(1)
+	write(2)
+	c.writes.awaitQueued(t, 2)
+	slowsync.Fail(true)
+	release()
+	counts := map[error]int{}
+	for range 3 {
+		counts[receive(t, results)]++
+	}
+	equal(t, counts, map[error]int{rpctypes.ErrIndeterminate: 1, rpctypes.ErrPoisoned: 2})
+	slowsync.Fail(false)
+
+	// Until the store is reopened nothing is written, and what was durable can be read.
+	if _, err := c.Put(background, "later", "v"); err != rpctypes.ErrPoisoned {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Revoke(background, lease.ID); err != rpctypes.ErrPoisoned {
+		t.Errorf("%v", err)
+	}
+	equal(t, get(t, c, "", WithPrefix()), []string{"before=v"})
+	// What a poisoned store says when it is closed is its own affair; that it can be opened again is not.
+	_ = c.Close()
+	awaitClosed(t, watch)
+	again := reopened(t, path)
+	kvs := get(t, again, "", WithPrefix())
+	if len(kvs) != 1 && !reflect.DeepEqual(kvs, []string{"before=v", "k0=v"}) {
+		t.Errorf("%v", kvs)
+	}
+	put(t, again, "later", "v")
 }
 
 func encodedPut(key string) []byte {

@@ -135,7 +135,7 @@ func TestProgressOnRequest(t *testing.T) {
 	watch := c.Watch(background, "k")
 	future := c.Watch(background, "k", WithRev(100))
 	other := NewWatcher(c)
-	silent := other.Watch(background, "k")
+	silent := other.Watch(background, "quiet")
 	revision := put(t, c, "elsewhere", "v")
 	if err := c.RequestProgress(background); err != nil {
 		t.Fatal(err)
@@ -248,6 +248,27 @@ func TestB009WatchesAreIndependent(t *testing.T) {
 	three := c.Watch(background, "k", WithPrefix(), WithRev(2))
 	equal(t, events(t, one, 2), []string{"PUT k1=v @2", "PUT k2=v @3"})
 	equal(t, events(t, three, 2), []string{"PUT k1=v @2", "PUT k2=v @3"})
+}
+
+// nats-io/nats-server#4640, nats-io/nats.py#966: keys that expired by time vanished without an event, or as a put of nothing.
+func TestB011ExpiryIsADeleteEvent(t *testing.T) {
+	c := memory(t)
+	lease, err := c.Grant(background, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, c, "k2", "b", WithLease(lease.ID))
+	put(t, c, "k1", "a", WithLease(lease.ID))
+	response := receive(t, c.Watch(background, "k", WithPrefix(), WithPrevKV()))
+	if len(response.Events) != 2 {
+		t.Fatalf("%v", response.Events)
+	}
+	for i, want := range []string{"DELETE k1 @4", "DELETE k2 @4"} {
+		event := response.Events[i]
+		if told(event) != want || string(event.PrevKv.Value) != "ab"[i:i+1] || LeaseID(event.PrevKv.Lease) != lease.ID {
+			t.Errorf("%+v", event)
+		}
+	}
 }
 
 // gazette/core#337: a revision with two thousand events came twice with one number, and the second part was dropped as a repetition.

@@ -28,6 +28,7 @@
 //! | `stm.rs` | functions that read and write keys as if they were alone |
 //! | `follow.rs` | a prefix as a map that follows the store; `config.rs` and `registry.rs` are what it is for |
 //! | `namespace.rs`, `mirror.rs` | a part of a store as if it were all of it; and as a part of another |
+//! | `kubernetes.rs` | the requests that a Kubernetes API server makes |
 //!
 //! **Nobody polls.** A waiter has a watch on the key before its own and one on its own, and parks; it wakes for these
 //! two, for the end of its session, for its caller's cancellation or time-out, and when the store closes.
@@ -41,6 +42,7 @@ mod election;
 mod endpoint;
 mod follow;
 mod keys;
+pub mod kubernetes;
 mod line;
 mod mirror;
 mod mutex;
@@ -60,6 +62,7 @@ pub use election::{Election, LeaderObserver, Leadership};
 pub use endpoint::Endpoint;
 pub use follow::FollowCanceller;
 pub use keys::NewKey;
+pub use kubernetes::Kubernetes;
 pub(crate) use line::Lines;
 pub use mirror::Mirror;
 pub use mutex::{LockGuard, Mutex};

@@ -21,13 +21,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::db::Db;
 use crate::db::signal::Signal;
 use crate::engine::Engine;
 use crate::engine::leases::Renewed;
 use crate::error::{Error, Result};
+use crate::io::sync::{Condvar, Mutex};
 use crate::io::thread::{self, JoinHandle};
 use crate::kv::LeaseId;
 use crate::trace;

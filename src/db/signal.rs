@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use crate::io::sync::{Condvar, Mutex};
 
 /// Something that happens at most once, and who is to be told.
 #[derive(Debug, Default)]

@@ -8,10 +8,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::engine::{CLOSED_MAX, Engine, Writer};
 use crate::error::{Error, Result};
+use crate::io::sync::{Condvar, Mutex, MutexGuard};
 use crate::io::thread::{self, JoinHandle, ThreadId};
 use crate::options::{Durability, LogEvent};
 use crate::store::catalog::{SegmentRow, SegmentState};

@@ -31,6 +31,7 @@ pub mod mmap;
 pub(crate) mod room;
 #[cfg(feature = "_testing")]
 pub mod sim;
+pub(crate) mod sync;
 mod sys;
 pub(crate) mod thread;
 

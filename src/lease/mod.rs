@@ -35,12 +35,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::db::signal::Signal;
 use crate::engine::millis;
 use crate::engine::state::{Lease, Standing};
 use crate::io::Alarm;
+use crate::io::sync::{Condvar, Mutex, MutexGuard};
 use crate::kv::LeaseId;
 use crate::trace;
 use deadline::Deadlines;

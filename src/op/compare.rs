@@ -59,6 +59,26 @@ pub struct CompareOn<T> {
 }
 
 impl Compare {
+    /// That the key exists, or any key of the range; as etcd's `clientv3util.KeyExists`.
+    ///
+    /// ```
+    /// # let db = etclite::Db::in_memory()?;
+    /// use etclite::{Compare, Put, prefix};
+    /// let once = || db.txn().when([Compare::key_missing("done")]).then([Put::new("done", "")]).commit();
+    /// assert!(once()?.succeeded);
+    /// assert!(!once()?.succeeded);
+    /// assert!(db.txn().when([Compare::key_exists(prefix("do"))]).then([Put::new("a", "")]).commit()?.succeeded);
+    /// # Ok::<(), etclite::Error>(())
+    /// ```
+    pub fn key_exists(range: impl Into<KeyRange>) -> Compare {
+        Compare::version(range).gt(0)
+    }
+
+    /// That the key does not exist, nor any key of the range; as etcd's `clientv3util.KeyMissing`.
+    pub fn key_missing(range: impl Into<KeyRange>) -> Compare {
+        Compare::version(range).eq(0)
+    }
+
     /// Compares the number of puts since the key's creation.
     pub fn version(range: impl Into<KeyRange>) -> CompareOn<i64> {
         CompareOn { range: range.into(), target: CompareTarget::Version }

@@ -6,9 +6,11 @@ use super::etclitepb as our;
 use super::identity::{Identity, wire_count, wire_revision};
 use super::request::{key_range, millis, positive};
 use super::response::wire_millis;
+use super::write::{once, told};
 use crate::db::{Cursor, CursorStatus, Db};
-use crate::error::Result;
-use crate::kv::{KeyRange, RangeEnd};
+use crate::error::{Error, Result};
+use crate::kv::{KeyRange, RangeEnd, Revision};
+use crate::op::OnceResponse;
 
 pub(super) fn create(db: &Db, identity: Identity, request: our::CursorCreateRequest) -> Result<our::CursorResponse> {
     let mut builder = db.cursor(&request.name, key_range(request.key, request.range_end));
@@ -22,7 +24,15 @@ pub(super) fn create(db: &Db, identity: Identity, request: our::CursorCreateRequ
         builder = builder.no_delete();
     }
     let builder = builder.max_lag(positive(request.max_lag)).max_age(millis(request.max_age_ms));
-    answer(db, identity, &builder.create()?)
+    let Some(operation) = request.operation else { return answer(db, identity, &builder.create()?) };
+    let (revision, replay) = told(once(db, operation).create_cursor(builder)?, |_, revision| revision);
+    // A repetition tells of the cursor that the first call made, which may have been dropped since.
+    let cursor = match db.open_cursor(&request.name).and_then(|cursor| cursor.status()) {
+        Ok(status) => Some(message(status)),
+        Err(Error::CursorNotFound) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(our::CursorResponse { header: Some(identity.header(revision)), cursor, replay: Some(replay) })
 }
 
 pub(super) fn status(db: &Db, identity: Identity, request: our::CursorStatusRequest) -> Result<our::CursorResponse> {
@@ -31,7 +41,7 @@ pub(super) fn status(db: &Db, identity: Identity, request: our::CursorStatusRequ
 
 fn answer(db: &Db, identity: Identity, cursor: &Cursor) -> Result<our::CursorResponse> {
     let cursor = Some(message(cursor.status()?));
-    Ok(our::CursorResponse { header: Some(identity.header(db.revision())), cursor })
+    Ok(our::CursorResponse { header: Some(identity.header(db.revision())), cursor, replay: None })
 }
 
 pub(super) fn reset(
@@ -39,13 +49,33 @@ pub(super) fn reset(
     identity: Identity,
     request: our::CursorResetRequest,
 ) -> Result<our::CursorPositionResponse> {
-    let position = wire_revision(db.open_cursor(&request.name)?.reset(positive(request.to))?);
-    Ok(our::CursorPositionResponse { header: Some(identity.header(db.revision())), position })
+    let our::CursorResetRequest { name, to, operation } = request;
+    match operation {
+        None => Ok(position(db.revision(), identity, db.open_cursor(&name)?.reset(positive(to))?, None)),
+        Some(operation) => Ok(repeatable(identity, once(db, operation).reset_cursor(&name, positive(to))?)),
+    }
 }
 
 pub(super) fn end(db: &Db, identity: Identity, request: our::CursorDropRequest) -> Result<our::CursorPositionResponse> {
-    let position = wire_revision(db.open_cursor(&request.name)?.drop_cursor()?);
-    Ok(our::CursorPositionResponse { header: Some(identity.header(db.revision())), position })
+    let our::CursorDropRequest { name, operation } = request;
+    match operation {
+        None => Ok(position(db.revision(), identity, db.open_cursor(&name)?.drop_cursor()?, None)),
+        Some(operation) => Ok(repeatable(identity, once(db, operation).drop_cursor(&name)?)),
+    }
+}
+
+fn repeatable(identity: Identity, done: OnceResponse<Revision>) -> our::CursorPositionResponse {
+    let ((at, revision), replay) = told(done, |at, revision| (at, revision));
+    position(revision, identity, at, Some(replay))
+}
+
+fn position(
+    revision: Revision,
+    identity: Identity,
+    at: Revision,
+    replay: Option<our::Replay>,
+) -> our::CursorPositionResponse {
+    our::CursorPositionResponse { header: Some(identity.header(revision)), position: wire_revision(at), replay }
 }
 
 pub(super) fn list(db: &Db, identity: Identity, _: our::CursorListRequest) -> Result<our::CursorListResponse> {

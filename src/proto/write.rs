@@ -15,10 +15,10 @@ use super::response::{self, seconds_up, wire_millis};
 use super::txn::{self, Afterwards, our_advance, our_grant, our_put};
 use crate::db::{BatchOp, BatchResponse, Db, Operation};
 use crate::error::Result;
-use crate::kv::LeaseId;
+use crate::kv::{LeaseId, Revision};
 use crate::op::{
-    AdvanceResponse, DeleteResponse, GrantOptions, GrantResponse, Op, OpResponse, OperationId, PutResponse,
-    RevokeResponse, Token, Txn, TxnResponse,
+    AdvanceResponse, DeleteResponse, GrantOptions, GrantResponse, OnceResponse, Op, OpResponse, OperationId,
+    PutResponse, RevokeResponse, Token, Txn, TxnResponse,
 };
 
 /// A write that was read from a message.
@@ -159,46 +159,42 @@ fn run(db: &Db, op: Op) -> Result<OpResponse> {
     }
 }
 
-/// The same under an operation id. Where the verb tells no revision, it is the store's; a revoke tells no count.
+/// The same under an operation id. A revoke tells no count then.
 fn run_once(db: &Db, op: Op, operation: our::Operation) -> Result<(OpResponse, our::Replay)> {
-    let our::Operation { high, low, since } = operation;
-    let mut once: Operation = db.operation(OperationId::new(u128::from(high) << 64 | u128::from(low)));
-    if let Some(since) = since {
-        once = once.since(positive(since));
-    }
-    let replay = |replayed, truncated| our::Replay { replayed, truncated };
+    let once = once(db, operation);
     Ok(match op {
-        Op::Put(put) => {
-            let done = once.put_checked(put)?;
-            (OpResponse::Put(done.response), replay(done.replayed, done.truncated))
-        }
-        Op::Delete(delete) => {
-            let done = once.delete_with(delete)?;
-            (OpResponse::Delete(done.response), replay(done.replayed, done.truncated))
-        }
-        Op::Txn(txn) => {
-            let done = once.execute(txn)?;
-            (OpResponse::Txn(done.response), replay(done.replayed, done.truncated))
-        }
-        Op::Grant(options) => {
-            let done = once.grant_with(options)?;
-            let (id, ttl) = (done.id(), done.granted().unwrap_or(options.ttl));
-            let granted = GrantResponse { revision: db.revision(), id, ttl };
-            (OpResponse::Grant(granted), replay(done.replayed, done.truncated))
-        }
+        Op::Put(put) => told(once.put_checked(put)?, |put, _| OpResponse::Put(put)),
+        Op::Delete(delete) => told(once.delete_with(delete)?, |deleted, _| OpResponse::Delete(deleted)),
+        Op::Txn(txn) => told(once.execute(txn)?, |txn, _| OpResponse::Txn(txn)),
+        Op::Grant(options) => told(once.grant_with(options)?, |lease, revision| {
+            let ttl = lease.granted().unwrap_or(options.ttl);
+            OpResponse::Grant(GrantResponse { revision, id: lease.id(), ttl })
+        }),
         Op::Revoke(id) => {
-            let done = once.revoke(id)?;
-            let revoked = RevokeResponse { revision: done.response, deleted: 0 };
-            (OpResponse::Revoke(revoked), replay(done.replayed, done.truncated))
+            told(once.revoke(id)?, |_, revision| OpResponse::Revoke(RevokeResponse { revision, deleted: 0 }))
         }
         Op::Advance(advance) => {
-            let position = advance.to;
-            let done = once.execute(Txn::new().then([Op::Advance(advance)]))?;
-            let advanced = AdvanceResponse { revision: done.revision, position };
-            (OpResponse::Advance(advanced), replay(done.replayed, done.truncated))
+            let done = once.advance(&advance.name, advance.from, advance.to)?;
+            told(done, |position, revision| OpResponse::Advance(AdvanceResponse { revision, position }))
         }
         Op::Range(_) => return Err(argument("a read takes no operation id")),
     })
+}
+
+/// The write of that id.
+pub(super) fn once(db: &Db, operation: our::Operation) -> Operation {
+    let our::Operation { high, low, since } = operation;
+    let once = db.operation(OperationId::new(u128::from(high) << 64 | u128::from(low)));
+    match since {
+        Some(since) => once.since(positive(since)),
+        None => once,
+    }
+}
+
+/// What a write under an id answers, made of its response and its revision, and whether that is a repetition.
+pub(super) fn told<T, A>(done: OnceResponse<T>, answer: impl FnOnce(T, Revision) -> A) -> (A, our::Replay) {
+    let OnceResponse { response, revision, replayed, truncated } = done;
+    (answer(response, revision), our::Replay { replayed, truncated })
 }
 
 impl Form {

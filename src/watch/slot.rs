@@ -16,9 +16,8 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::error::Error;
+use crate::io::sync::{Condvar, Mutex};
 use crate::kv::KeyRange;
 
 /// Revisions from `low` to `high`, both inclusive: all that a watch has not read and that may concern it.

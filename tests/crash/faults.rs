@@ -148,7 +148,7 @@ fn put_for(key: &str, ttl_ms: u64) -> Step {
 }
 
 fn no_cursors(runner: &Runner) -> Vec<Step> {
-    runner.state.model.cursors().into_iter().map(|(name, _)| Step::Op(Op::DropCursor(name))).collect()
+    runner.state.model.cursors().into_iter().map(|(name, ..)| Step::Op(Op::DropCursor(name))).collect()
 }
 
 fn with_cursor(runner: &Runner) -> Vec<Step> {
@@ -157,14 +157,14 @@ fn with_cursor(runner: &Runner) -> Vec<Step> {
 
 fn create_cursor() -> Step {
     let span = Span { key: "a".into(), end: "b".into() };
-    Step::Op(Op::CreateCursor { name: "fault".into(), span, no_delete: false, at: None })
+    Step::Op(Op::CreateCursor { name: "fault".into(), span, no_delete: false, max_lag: 0, at: None })
 }
 
 fn advance(runner: &Runner) -> Step {
     let Step::Op(Op::Put(put)) = put("done", 20, 0) else { unreachable!() };
     let model = &runner.state.model;
     let name = Blob::from("fault");
-    let (_, from) = model.cursors().into_iter().find(|(known, _)| *known == name).unwrap();
+    let (_, from, _) = model.cursors().into_iter().find(|(known, ..)| *known == name).unwrap();
     let advance = TxnItem::Advance(AdvanceOp { name, from, to: model.revision() });
     Step::Op(Op::Txn(TxnOp { then: vec![TxnItem::Put(put), advance], ..TxnOp::default() }))
 }

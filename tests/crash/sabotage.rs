@@ -1,6 +1,8 @@
 //! The suite can fail: a disk that skips the syncs of one site, and a bug planted in the engine, must each be caught
 //! within a small budget.
 
+use std::panic::catch_unwind;
+
 use etclite::io::IoSite;
 use etclite::io::sim::SimDisk;
 use etclite::sabotage::{Bug, plant};
@@ -31,8 +33,10 @@ fn skipped_in_recovery(site: IoSite) -> String {
 fn planted(bug: Bug) {
     caught(|seed| {
         plant(Some(bug));
-        let trace = run(seed, |_| ());
+        let trace = catch_unwind(|| run(seed, |_| ()));
         plant(None);
+        // A workload on which the bug shows without a crash says nothing of this suite.
+        let Ok(trace) = trace else { return Ok(()) };
         enumerate(&trace, &Tally::default(), 500, &mut |_| {})
     });
 }

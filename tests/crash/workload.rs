@@ -7,18 +7,20 @@ use std::time::Duration;
 use etclite::io::sim::{Record, SimClock, SimDisk, SplitMix64};
 use etclite::io::{Clock, Disk, IoSite, Now};
 use etclite::testing::{Knobs, backup_to, expire, merge_all, open_on, with_knobs};
-use etclite::{Db, Error, LeaseId, Options};
+use etclite::{BatchOp, BatchResponse, Db, Error, LeaseId, Options, Put};
 
 use super::db::model_options;
 use super::generate::{Profile, sequence};
 use super::reference::{Answer, Model, Op, TxnAnswer, TxnItem, TxnOp};
-use super::translate::{create_cursor, delete, grant, once, put_options, txn};
+use super::translate::{cursor, delete, grant, once, put_options, txn};
 
 /// One thing that a workload does.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// An operation that the model knows.
     Op(Op),
+    /// Several of them by one call.
+    Batch(Vec<Op>),
     /// One piece of background work.
     Background,
     /// Everything into runs.
@@ -53,6 +55,24 @@ impl State {
 }
 
 impl State {
+    /// What an operation makes of it at `now`; false if the model refuses it.
+    fn follow(&mut self, op: &Op, now: Duration) -> bool {
+        let answer = self.model.apply(op);
+        self.at = now;
+        self.forget_renewals();
+        let (op, answer) = match (op, &answer) {
+            (Op::Once { op, .. }, Ok(Answer::Once { replayed: false, answer })) => (&**op, Some(&**answer)),
+            _ => (op, answer.as_ref().ok()),
+        };
+        match (op, answer) {
+            (Op::Grant(grant), Some(_)) => drop(self.renewed.remove(&grant.id)),
+            (Op::Txn(txn), Some(Answer::Txn(answer))) => self.forget_granted(txn, answer),
+            (Op::KeepAlive(id), Some(_)) => drop(self.renewed.insert(*id)),
+            _ => {}
+        }
+        answer.is_some()
+    }
+
     /// Of a lease that has lapsed all is known again.
     fn forget_renewals(&mut self) {
         let model = &self.model;
@@ -149,6 +169,7 @@ pub(crate) fn steps(seed: u64) -> Vec<Step> {
         hashes: false,
         ids: true,
         cursors: true,
+        lapses: false,
     };
     let length = 10 + draws.index(16);
     let changes = |op: &Op| !matches!(op, Op::Range(_) | Op::TimeToLive(_) | Op::Leases);
@@ -156,9 +177,11 @@ pub(crate) fn steps(seed: u64) -> Vec<Step> {
     let mut steps = vec![Step::Open];
     for mut op in ops {
         pad(&mut op, &mut draws);
-        match op {
-            Op::Reopen { elapsed_ms, .. } => steps.extend([Step::Close, Step::Sleep(elapsed_ms), Step::Open]),
-            op => steps.push(Step::Op(op)),
+        match (op, steps.last_mut()) {
+            (Op::Reopen { elapsed_ms, .. }, _) => steps.extend([Step::Close, Step::Sleep(elapsed_ms), Step::Open]),
+            (op, Some(Step::Batch(batch))) if batch_op(&op).is_some() && batch.len() < BATCH_MAX => batch.push(op),
+            (op, _) if batch_op(&op).is_some() && draws.below(5) == 0 => steps.push(Step::Batch(vec![op])),
+            (op, _) => steps.push(Step::Op(op)),
         }
         match draws.below(20) {
             0..4 => steps.push(Step::Background),
@@ -170,6 +193,23 @@ pub(crate) fn steps(seed: u64) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// How many operations a batch has at most: fewer than what the smallest segment holds.
+const BATCH_MAX: usize = 8;
+
+/// An operation as part of a batch, if it can be. A renewal waits for what is before it.
+fn batch_op(op: &Op) -> Option<BatchOp> {
+    Some(match op {
+        Op::Put(op) => Put::with(&*op.key, &*op.value, put_options(op)).into(),
+        Op::Delete(op) => delete(op).into(),
+        Op::Txn(op) => txn(op).into(),
+        Op::Grant(op) => grant(op).into(),
+        Op::Revoke(id) => etclite::Op::revoke(*id).into(),
+        Op::Compact(revision) => BatchOp::Compact((*revision).into()),
+        Op::KeepAlive(id) => BatchOp::KeepAlive((*id).into()),
+        _ => return None,
+    })
 }
 
 /// Makes some values long, so that frames span sectors, segments roll and memtables fill.
@@ -261,6 +301,8 @@ pub(crate) struct Runner {
     pub(crate) state: State,
     /// Where the next backup goes.
     pub(crate) copy: SimDisk,
+    /// What the batch in hand went through: a crash keeps a first part of it.
+    halfway: Vec<State>,
     states: Vec<State>,
     points: Vec<Point>,
     hashes: BTreeMap<(u64, u64), u32>,
@@ -271,17 +313,23 @@ impl Runner {
     /// A machine whose disk holds `start`.
     pub(crate) fn new(machine: Machine, start: State) -> Self {
         let (states, points, hashes, backups) = (vec![start.clone()], Vec::new(), BTreeMap::new(), Vec::new());
-        Runner { machine, db: None, state: start, copy: SimDisk::new(), states, points, hashes, backups }
+        let (copy, halfway) = (SimDisk::new(), Vec::new());
+        Runner { machine, db: None, state: start, copy, halfway, states, points, hashes, backups }
     }
 
     /// Does a step, on a disk that is well.
     pub(crate) fn step(&mut self, step: &Step) {
         let start = self.machine.disk.position();
-        let between = self.between(step);
+        let mut between = self.between(step);
         let done = self.attempt(step);
         // Padded values may be beyond what tiny segments hold, of which the model knows nothing.
-        let accepted = !matches!(done, Err(Error::TooLarge { .. })) && self.follow(step);
+        let accepted = match (step, &done) {
+            (Step::Batch(_), _) => true,
+            (_, Err(Error::TooLarge { .. })) => false,
+            _ => self.follow(step),
+        };
         assert_eq!(done.is_ok(), accepted, "{step:?}: {done:?}, {:?}", self.machine.knobs);
+        between.append(&mut self.halfway);
         let end = self.machine.disk.position();
         let now = self.machine.clock.now();
         let first = self.states.len();
@@ -340,6 +388,10 @@ impl Runner {
                 expire(open())?;
             }
             Step::Op(op) => execute(open(), op)?,
+            Step::Batch(ops) => {
+                let answers = open().batch(ops.iter().map(|op| batch_op(op).expect("what a batch can have")));
+                self.follow_batch(ops, &answers);
+            }
             Step::Background => drop(etclite::testing::step(open())?),
             Step::Flush => open().flush()?,
             Step::Merge => drop(merge_all(open())?),
@@ -359,26 +411,22 @@ impl Runner {
         Ok(None)
     }
 
+    /// The model's part of a batch: each operation succeeds as it would by itself, at its place.
+    fn follow_batch(&mut self, ops: &[Op], answers: &[etclite::Result<BatchResponse>]) {
+        let now = self.machine.clock.now().wall;
+        for (op, answer) in ops.iter().zip(answers) {
+            if !matches!(answer, Err(Error::TooLarge { .. })) {
+                self.halfway.push(self.state.clone());
+                assert_eq!(answer.is_ok(), self.state.follow(op, now), "{op:?} of {ops:?}: {answer:?}");
+            }
+        }
+    }
+
     /// The model's part; false if it refuses.
     pub(crate) fn follow(&mut self, step: &Step) -> bool {
         let now = self.machine.clock.now().wall;
         match step {
-            Step::Op(op) => {
-                let answer = self.state.model.apply(op);
-                self.state.at = now;
-                self.state.forget_renewals();
-                let (op, answer) = match (op, &answer) {
-                    (Op::Once { op, .. }, Ok(Answer::Once { replayed: false, answer })) => (&**op, Some(&**answer)),
-                    _ => (op, answer.as_ref().ok()),
-                };
-                match (op, answer) {
-                    (Op::Grant(grant), Some(_)) => drop(self.state.renewed.remove(&grant.id)),
-                    (Op::Txn(txn), Some(Answer::Txn(answer))) => self.state.forget_granted(txn, answer),
-                    (Op::KeepAlive(id), Some(_)) => drop(self.state.renewed.insert(*id)),
-                    _ => {}
-                }
-                answer.is_some()
-            }
+            Step::Op(op) => self.state.follow(op, now),
             Step::Open => {
                 self.state = State { model: self.state.recovered(now), renewed: BTreeSet::new(), at: now };
                 true
@@ -403,7 +451,9 @@ fn execute(db: &Db, op: &Op) -> etclite::Result<()> {
         Op::Revoke(id) => db.lease(LeaseId::new(*id)).revoke().map(drop),
         Op::KeepAlive(id) => db.lease(LeaseId::new(*id)).keep_alive().map(drop),
         Op::Once { id, since, op } => once(db, *id, *since, op).map(drop),
-        Op::CreateCursor { name, span, no_delete, at } => create_cursor(db, name, span, *no_delete, *at).map(drop),
+        Op::CreateCursor { name, span, no_delete, max_lag, at } => {
+            cursor(db, name, span, (*no_delete, *max_lag), *at).create().map(drop)
+        }
         Op::ResetCursor { name, to } => db.open_cursor(&**name)?.reset(*to).map(drop),
         Op::DropCursor(name) => db.open_cursor(&**name)?.drop_cursor().map(drop),
         other => unreachable!("no workload does {other:?}"),

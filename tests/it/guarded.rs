@@ -359,12 +359,16 @@ impl World {
         String::from_utf8_lossy(&kv.value).parse().unwrap()
     }
 
-    /// Which lock keys have gone.
+    /// Which lock keys have gone. A poisoned store tells what it had published, and that this is all.
     fn note_gone(&mut self) {
-        while let Some(batch) = self.watch.try_next().unwrap() {
-            for event in batch.events() {
-                assert_eq!(event.kind, EventKind::Delete);
-                self.gone.insert(event.kv.key.to_vec(), event.kv.mod_revision.get());
+        loop {
+            match self.watch.try_next() {
+                Ok(Some(batch)) => batch.events().iter().for_each(|event| {
+                    assert_eq!(event.kind, EventKind::Delete);
+                    self.gone.insert(event.kv.key.to_vec(), event.kv.mod_revision.get());
+                }),
+                Ok(None) | Err(Error::Poisoned) => return,
+                Err(other) => panic!("seed {}: {other}", self.seed),
             }
         }
     }

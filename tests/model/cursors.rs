@@ -1,5 +1,6 @@
-//! The model's part of durable cursors: positions, and what they hold back of compaction. Nothing lapses here: the
-//! budgets are the orderer's business.
+//! The model's part of durable cursors: positions, what they hold back of compaction, and which of them lapse. Of
+//! the budgets it knows the one in revisions. When the orderer looks is its own business: a store without threads does
+//! after each compaction, and when all its work is done.
 
 use super::{Answer, Blob, Failure, Model, Span, WatchOp};
 
@@ -10,7 +11,15 @@ pub(crate) const CURSORS_MAX: usize = 2;
 pub(crate) struct Cursor {
     pub(crate) span: Span,
     pub(crate) no_delete: bool,
+    pub(crate) max_lag: u64,
     pub(crate) position: u64,
+    pub(crate) lapsed: bool,
+}
+
+impl Cursor {
+    fn is_passed(&self, compacted: u64) -> bool {
+        self.position + 1 < compacted
+    }
 }
 
 /// From one position to another.
@@ -28,8 +37,9 @@ impl AdvanceOp {
 }
 
 impl Model {
-    pub(crate) fn cursors(&self) -> Vec<(Blob, u64)> {
-        self.cursors.iter().map(|(name, cursor)| (name.clone(), cursor.position)).collect()
+    /// Name, position, and whether it has lapsed.
+    pub(crate) fn cursors(&self) -> Vec<(Blob, u64, bool)> {
+        self.cursors.iter().map(|(name, cursor)| (name.clone(), cursor.position, cursor.lapsed)).collect()
     }
 
     pub(crate) fn create_cursor(
@@ -37,6 +47,7 @@ impl Model {
         name: &Blob,
         span: &Span,
         no_delete: bool,
+        max_lag: u64,
         at: Option<u64>,
     ) -> Result<Answer, Failure> {
         let mut span = span.clone();
@@ -47,7 +58,7 @@ impl Model {
             return Err(Failure::EmptyWatchRange);
         }
         if let Some(cursor) = self.cursors.get(name) {
-            let same = cursor.span == span && cursor.no_delete == no_delete;
+            let same = cursor.span == span && cursor.no_delete == no_delete && cursor.max_lag == max_lag;
             return if same { Ok(Answer::Position(cursor.position)) } else { Err(Failure::CursorExists) };
         }
         if self.cursors.len() >= CURSORS_MAX {
@@ -55,7 +66,7 @@ impl Model {
         }
         let position = at.unwrap_or(self.revision);
         self.check_start(position)?;
-        self.cursors.insert(name.clone(), Cursor { span, no_delete, position });
+        self.cursors.insert(name.clone(), Cursor { span, no_delete, max_lag, position, lapsed: false });
         Ok(Answer::Position(position))
     }
 
@@ -64,7 +75,9 @@ impl Model {
             return Err(Failure::CursorNotFound);
         }
         self.check_start(to)?;
-        self.cursors.entry(name.clone()).and_modify(|cursor| cursor.position = to);
+        self.cursors.entry(name.clone()).and_modify(|cursor| {
+            (cursor.position, cursor.lapsed) = (to, false);
+        });
         self.settle_compaction();
         Ok(Answer::Position(to))
     }
@@ -85,15 +98,18 @@ impl Model {
     }
 
     pub(super) fn advance_cursor(&mut self, advance: &AdvanceOp) -> Result<(), Failure> {
-        let revision = self.revision;
+        let (revision, compacted) = (self.revision, self.compact_revision());
         let cursor = self.cursors.get_mut(&advance.name).ok_or(Failure::CursorNotFound)?;
         if cursor.position != advance.from {
             return Err(Failure::CursorMoved(cursor.position));
         }
+        if cursor.is_passed(compacted) {
+            return Err(Failure::Compacted(compacted));
+        }
         if advance.to > revision {
             return Err(Failure::FutureRevision(revision));
         }
-        cursor.position = advance.to;
+        (cursor.position, cursor.lapsed) = (advance.to, false);
         Ok(())
     }
 
@@ -109,8 +125,26 @@ impl Model {
 
     /// What was ordered to be compacted takes effect as far as the cursors let it.
     pub(super) fn settle_compaction(&mut self) {
-        let hold = self.cursors.values().map(|cursor| cursor.position + 1).min();
+        let live = self.cursors.values().filter(|cursor| !cursor.lapsed);
+        let hold = live.map(|cursor| cursor.position + 1).min();
         let effective = self.ordered.map(|ordered| hold.map_or(ordered, |hold| ordered.min(hold)));
         self.compacted = self.compacted.max(effective);
+    }
+
+    /// Cursors that hold something back and are too far behind lapse, the last one first, as long as there is one.
+    pub(super) fn lapse_cursors(&mut self) {
+        while let Some(ordered) = self.ordered.filter(|ordered| *ordered > self.compact_revision()) {
+            let is_late = |cursor: &Cursor| {
+                let lag = self.revision.saturating_sub(cursor.position);
+                !cursor.lapsed && cursor.position + 1 < ordered && cursor.max_lag != 0 && lag > cursor.max_lag
+            };
+            let late = self.cursors.iter().filter(|(_, cursor)| is_late(cursor));
+            let Some(name) = late.min_by_key(|(name, cursor)| (cursor.position, *name)).map(|(name, _)| name.clone())
+            else {
+                return;
+            };
+            self.cursors.entry(name).and_modify(|cursor| cursor.lapsed = true);
+            self.settle_compaction();
+        }
     }
 }

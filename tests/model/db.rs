@@ -8,10 +8,10 @@ use super::reference::{
     Answer, Blob, CURSORS_MAX, Failure, LeaseInfo, OPERATION_IDS_AGE, OPERATION_IDS_MAX, Op, RangeOp, WatchOp,
 };
 use super::translate::{
-    create_cursor, delete, delete_answer, event, failure, key_range, once, put_answer, put_options, range,
+    cursor, delete, delete_answer, event, failure, key_range, once, put_answer, put_options, range,
 };
 use super::translate::{grant, range_answer, txn, txn_answer};
-use etclite::{Db, LeaseId, LeaseStatus, Options, Revision, Watch};
+use etclite::{CursorStatus, Db, LeaseId, LeaseStatus, Options, Revision, Watch};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -144,8 +144,8 @@ impl<H: Host> DbTarget<H> {
                 let (replayed, answer) = once(&self.db, *id, *since, op)?;
                 Answer::Once { replayed, answer: Box::new(answer) }
             }
-            Op::CreateCursor { name, span, no_delete, at } => {
-                let cursor = create_cursor(&self.db, name, span, *no_delete, *at)?;
+            Op::CreateCursor { name, span, no_delete, max_lag, at } => {
+                let cursor = cursor(&self.db, name, span, (*no_delete, *max_lag), *at).create()?;
                 Answer::Position(cursor.position()?.get())
             }
             Op::ResetCursor { name, to } => Answer::Position(self.db.open_cursor(&**name)?.reset(*to)?.get()),
@@ -157,7 +157,8 @@ impl<H: Host> DbTarget<H> {
             }
             Op::Cursors => {
                 let listed = self.db.cursors()?.into_iter();
-                Answer::Cursors(listed.map(|cursor| (Blob(cursor.name.to_vec()), cursor.position.get())).collect())
+                let told = |cursor: CursorStatus| (Blob(cursor.name.to_vec()), cursor.position.get(), cursor.lapsed);
+                Answer::Cursors(listed.map(told).collect())
             }
             Op::Remembered => Answer::Ids(etclite::testing::remembered(&self.db)),
         })

@@ -47,6 +47,8 @@ pub(crate) struct Profile {
     pub(crate) ids: bool,
     /// Durable cursors.
     pub(crate) cursors: bool,
+    /// Cursors with a budget: needs a target that looks at it when the model does.
+    pub(crate) lapses: bool,
 }
 
 impl Profile {
@@ -59,6 +61,7 @@ impl Profile {
         hashes: true,
         ids: true,
         cursors: true,
+        lapses: true,
     };
 }
 
@@ -145,10 +148,8 @@ const CURSORS: [&str; 3] = ["one", "two", "three"];
 const NESTING_MAX: u32 = 3;
 
 fn operation(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
-    if profile.cursors && draws.chance(12) {
-        return cursor(draws, profile, model);
-    }
-    let op = plain(draws, profile, model);
+    let of_cursor = profile.cursors && draws.chance(12);
+    let op = if of_cursor { cursor(draws, profile, model) } else { plain(draws, profile, model) };
     if profile.ids && draws.chance(20) { once(draws, model, op) } else { op }
 }
 
@@ -159,7 +160,8 @@ fn cursor(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
             // Few definitions, so that a cursor is found again.
             let span = Span { key: "a".into(), end: draws.pick(&["", "b", "c", "\0"]).into() };
             let at = if draws.chance(50) { None } else { Some(revision(draws, model)) };
-            Op::CreateCursor { name, span, no_delete: draws.chance(10), at }
+            let max_lag = if profile.lapses { draws.pick(&[0, 0, 1, 4]) } else { 0 };
+            Op::CreateCursor { name, span, no_delete: draws.chance(10), max_lag, at }
         }
         4 => Op::ResetCursor { name, to: revision(draws, model) },
         5 => Op::DropCursor(name),
@@ -176,7 +178,7 @@ fn cursor(draws: &mut Draws<'_>, profile: &Profile, model: &Model) -> Op {
 /// Mostly from where the cursor stands.
 fn advance(draws: &mut Draws<'_>, model: &Model) -> TxnItem {
     let name = Blob::from(draws.pick(&CURSORS));
-    let at = model.cursors().into_iter().find(|(known, _)| *known == name).map(|(_, position)| position);
+    let at = model.cursors().into_iter().find(|(known, ..)| *known == name).map(|(_, position, _)| position);
     let from = at.filter(|_| draws.chance(85)).unwrap_or_else(|| revision(draws, model));
     let to = if draws.chance(70) {
         from.max(model.revision() - draws.below(3).min(model.revision() - 1))
@@ -196,9 +198,14 @@ fn once(draws: &mut Draws<'_>, model: &Model, op: Op) -> Op {
     }
     let id = u128::from(1 + draws.below(OPERATIONS));
     match op {
-        Op::Put(_) | Op::Delete(_) | Op::Txn(_) | Op::Grant { .. } | Op::Revoke(_) => {
-            Op::Once { id, since, op: Box::new(op) }
-        }
+        Op::Put(_)
+        | Op::Delete(_)
+        | Op::Txn(_)
+        | Op::Grant { .. }
+        | Op::Revoke(_)
+        | Op::CreateCursor { .. }
+        | Op::ResetCursor { .. }
+        | Op::DropCursor(_) => Op::Once { id, since, op: Box::new(op) },
         other => other,
     }
 }

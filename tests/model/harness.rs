@@ -249,7 +249,7 @@ pub(crate) fn audit(model: &Model) -> Vec<Op> {
     }
     ops.extend(model.leases().iter().map(|lease| Op::TimeToLive(lease.id)));
     ops.extend([Op::Remembered, Op::Cursors]);
-    ops.extend(model.cursors().into_iter().flat_map(|(name, _)| {
+    ops.extend(model.cursors().into_iter().flat_map(|(name, ..)| {
         let slot = u8::MAX;
         [Op::WatchCursor { slot, name }, Op::Drain(slot)]
     }));

@@ -152,7 +152,9 @@ impl Model {
             Op::KeepAlive(id) => Answer::Millis(self.keep_alive(*id)?),
             Op::TimeToLive(id) => Answer::TimeToLive(self.time_to_live(*id)),
             Op::Leases => Answer::Leases(self.leases()),
-            Op::CreateCursor { name, span, no_delete, at } => self.create_cursor(name, span, *no_delete, *at)?,
+            Op::CreateCursor { name, span, no_delete, max_lag, at } => {
+                self.create_cursor(name, span, *no_delete, *max_lag, *at)?
+            }
             Op::ResetCursor { name, to } => self.reset_cursor(name, *to)?,
             Op::DropCursor(name) => self.drop_cursor(name)?,
             Op::WatchCursor { slot, name } => self.watch_cursor(*slot, name)?,
@@ -405,6 +407,7 @@ impl Model {
             _ => self.ordered = self.ordered.max(Some(revision)),
         }
         self.settle_compaction();
+        self.lapse_cursors();
         Ok(self.revision)
     }
 
@@ -566,10 +569,11 @@ impl Model {
         self.state(u64::MAX).into_values().filter(|kv| kv.lease == id).map(|kv| kv.key.clone()).collect()
     }
 
-    /// Lets time pass: what ends goes in order of deadline and id, one revision a lease (LE-07).
+    /// Lets time pass: what ends goes in order of deadline and id, one revision a lease (LE-07). Then all other work is done.
     pub(crate) fn advance(&mut self, ms: u64) {
         self.pass(ms);
         while self.expire_next() {}
+        self.lapse_cursors();
     }
 
     /// As [`Model::advance`], with nobody there to end what is due.

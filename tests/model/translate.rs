@@ -11,7 +11,7 @@ use super::reference::{
 };
 use etclite::EventKind;
 use etclite::error::Invalid;
-use etclite::{Compare, Cursor, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
+use etclite::{Compare, CursorBuilder, Db, Error, KeyRange, KeyValue, Op, Put, Range, Txn};
 use etclite::{
     CompareOn, Delete, DeleteResponse, GrantOptions, OpResponse, PutOptions, PutResponse, RangeResponse, SortOrder,
     SortTarget, Token, TxnResponse,
@@ -125,22 +125,22 @@ fn compare(compare: &CompareOp) -> Compare {
     }
 }
 
-/// Makes a cursor, or finds it.
-pub(crate) fn create_cursor(
+/// What makes a cursor, or finds it.
+pub(crate) fn cursor(
     db: &Db,
     name: &Blob,
     span: &Span,
-    no_delete: bool,
+    (no_delete, max_lag): (bool, u64),
     at: Option<u64>,
-) -> etclite::Result<Cursor> {
-    let mut builder = db.cursor(&**name, key_range(span));
+) -> CursorBuilder {
+    let mut builder = db.cursor(&**name, key_range(span)).max_lag(max_lag);
     if no_delete {
         builder = builder.no_delete();
     }
     if let Some(at) = at {
         builder = builder.at(at);
     }
-    builder.create()
+    builder
 }
 
 /// Sends a write under an operation id; whether it was a repetition, and its answer.
@@ -171,6 +171,18 @@ pub(crate) fn once(db: &Db, id: u128, since: Option<u64>, op: &ModelOp) -> etcli
         ModelOp::Revoke(id) => {
             let answer = operation.revoke(*id)?;
             (answer.replayed, Answer::Revision(answer.get()))
+        }
+        ModelOp::CreateCursor { name, span, no_delete, max_lag, at } => {
+            let answer = operation.create_cursor(cursor(db, name, span, (*no_delete, *max_lag), *at))?;
+            (answer.replayed, Answer::Position(answer.get()))
+        }
+        ModelOp::ResetCursor { name, to } => {
+            let answer = operation.reset_cursor(&**name, *to)?;
+            (answer.replayed, Answer::Position(answer.get()))
+        }
+        ModelOp::DropCursor(name) => {
+            let answer = operation.drop_cursor(&**name)?;
+            (answer.replayed, Answer::Position(answer.get()))
         }
         other => unreachable!("no operation id goes with {other:?}"),
     })

@@ -111,7 +111,7 @@ pub(crate) enum Op {
         elapsed_ms: u64,
         renewed: bool,
     },
-    /// A put, delete, txn, grant or revoke with an operation id.
+    /// A put, delete, txn, grant, revoke, or command of cursors, with an operation id.
     Once {
         id: u128,
         since: Option<u64>,
@@ -123,6 +123,8 @@ pub(crate) enum Op {
         name: Blob,
         span: Span,
         no_delete: bool,
+        /// How many revisions it may be behind and hold compaction; 0 is no bound.
+        max_lag: u64,
         at: Option<u64>,
     },
     ResetCursor {
@@ -594,7 +596,7 @@ pub(crate) enum Answer {
         position: u64,
     },
     /// Cursors with their positions, by name.
-    Cursors(Vec<(Blob, u64)>),
+    Cursors(Vec<(Blob, u64, bool)>),
     /// Operation ids with the revision of each, oldest first.
     Ids(Vec<(u128, u64)>),
 }

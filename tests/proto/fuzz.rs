@@ -134,9 +134,9 @@ pub(crate) fn corpus() -> Vec<(u32, Vec<u8>)> {
         (proto::LEASE_KEEPALIVE_MS, our::LeaseKeepAliveRequest { id: 7 }.encode_to_vec()),
         (proto::LEASE_TIME_TO_LIVE_MS, our::LeaseTimeToLiveRequest { id: 7, keys: true }.encode_to_vec()),
         (proto::CURSOR_ADVANCE, our::CursorAdvanceRequest { operation, ..advance.clone() }.encode_to_vec()),
-        (proto::CURSOR_RESET, our::CursorResetRequest { name: "c".into(), to: 2 }.encode_to_vec()),
+        (proto::CURSOR_RESET, our::CursorResetRequest { name: "c".into(), to: 2, operation: None }.encode_to_vec()),
         (proto::CURSOR_STATUS, our::CursorStatusRequest { name: "c".into() }.encode_to_vec()),
-        (proto::CURSOR_DROP, our::CursorDropRequest { name: "c".into() }.encode_to_vec()),
+        (proto::CURSOR_DROP, our::CursorDropRequest { name: "c".into(), operation: None }.encode_to_vec()),
         (proto::SYNC, our::SyncRequest { flush: true }.encode_to_vec()),
     ];
     let create = our::CursorCreateRequest {

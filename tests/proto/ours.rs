@@ -121,15 +121,32 @@ fn x_03_every_write_with_an_id_takes_effect_once() {
     let revoked =
         || answer::<our::LeaseRevokeResponse>(&db, proto::LEASE_REVOKE_WITH, &revoke).replay.unwrap().replayed;
     assert_eq!((revoked(), revoked()), (false, true));
-    let create =
-        our::CursorCreateRequest { name: "c".into(), key: "a".into(), position: Some(1), ..Default::default() };
-    answer::<our::CursorResponse>(&db, proto::CURSOR_CREATE, &create);
+    let create = our::CursorCreateRequest {
+        name: "c".into(),
+        key: "a".into(),
+        position: Some(1),
+        operation: operation(),
+        ..Default::default()
+    };
+    let created = || {
+        let response: our::CursorResponse = answer(&db, proto::CURSOR_CREATE, &create);
+        (response.cursor.map(|cursor| cursor.position), response.replay.unwrap().replayed)
+    };
+    assert_eq!((created(), created()), ((Some(1), false), (Some(1), true)));
     let advance = our::CursorAdvanceRequest { name: "c".into(), from: 1, to: 3, operation: operation() };
     let advanced = || {
         let response: our::CursorAdvanceResponse = answer(&db, proto::CURSOR_ADVANCE, &advance);
         (response.position, response.replay.unwrap().replayed)
     };
     assert_eq!((advanced(), advanced()), ((3, false), (3, true)));
+    let reset = our::CursorResetRequest { name: "c".into(), to: 2, operation: operation() };
+    let drop = our::CursorDropRequest { name: "c".into(), operation: operation() };
+    let position = |response: our::CursorPositionResponse| (response.position, response.replay.unwrap().replayed);
+    let moved = || position(answer(&db, proto::CURSOR_RESET, &reset));
+    let dropped = || position(answer(&db, proto::CURSOR_DROP, &drop));
+    assert_eq!((moved(), moved()), ((2, false), (2, true)));
+    assert_eq!((dropped(), dropped()), ((2, false), (2, true)));
+    assert_eq!(created(), (None, true), "it was made, once, and is gone");
     // None has the number zero.
     let zero =
         our::PutRequest { put: etcd_put("a", "1"), operation: Some(our::Operation::default()), ..Default::default() };
@@ -206,7 +223,7 @@ fn x_04_cursors_by_message() {
     let error = refused(&db, proto::TXN_WITH, &txn);
     assert_eq!((error.code().name, error.detail()), ("CURSOR_MOVED", 2));
     assert_eq!(refused(&db, proto::CURSOR_ADVANCE, &advance(2, 99)).code().name, "FUTURE_REVISION");
-    let reset = our::CursorResetRequest { name: "c".into(), to: 4 };
+    let reset = our::CursorResetRequest { name: "c".into(), to: 4, operation: None };
     assert_eq!(answer::<our::CursorPositionResponse>(&db, proto::CURSOR_RESET, &reset).position, 4);
     let all =
         our::CursorCreateRequest { name: "all".into(), key: "\0".into(), range_end: "\0".into(), ..Default::default() };
@@ -221,7 +238,7 @@ fn x_04_cursors_by_message() {
     let found: our::CursorResponse = answer(&db, proto::CURSOR_STATUS, &status);
     assert_eq!(found.cursor, Some(our::CursorStatus { position: 4, ..expected }));
     let dropped: our::CursorPositionResponse =
-        answer(&db, proto::CURSOR_DROP, &our::CursorDropRequest { name: "c".into() });
+        answer(&db, proto::CURSOR_DROP, &our::CursorDropRequest { name: "c".into(), operation: None });
     assert_eq!(dropped.position, 4);
     assert_eq!(refused(&db, proto::CURSOR_STATUS, &status).code().name, "CURSOR_NOT_FOUND");
     assert_eq!(

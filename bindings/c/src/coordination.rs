@@ -13,7 +13,7 @@
 //! is refused. Calls that only look, cancel or free take no turn, and what they look at is behind a lock that is held
 //! for a moment.
 
-mod election;
+pub(crate) mod election;
 pub(crate) mod mutex;
 pub(crate) mod session;
 

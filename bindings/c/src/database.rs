@@ -211,7 +211,7 @@ pub struct etclite_status_info {
     pub member_id: u64,
     /// The leader's id; this store's own, if it is by itself.
     pub leader_id: u64,
-    /// The raft term; 0 for a store by itself.
+    /// The raft term; 1 for a store by itself.
     pub raft_term: u64,
     /// How far the raft log is applied; 0 for a store by itself.
     pub raft_applied: u64,
@@ -258,7 +258,7 @@ fn status(stats: &Stats, keys: u64) -> etclite_status_info {
         watches: signed(stats.watches),
         member_id: stats.member_id,
         leader_id: stats.member_id,
-        raft_term: 0,
+        raft_term: etclite::proto::RAFT_TERM,
         raft_applied: 0,
     }
 }

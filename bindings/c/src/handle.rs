@@ -33,9 +33,9 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use etclite::Db;
-use parking_lot::{Condvar, Mutex};
 
 use crate::error::Failure;
 
@@ -163,9 +163,9 @@ impl<T: Object> Pinned<T> {
     /// Waits until no other call is inside. The handle must have ended, or it waits for who comes next, too.
     pub(crate) fn await_others(&self) {
         let mine = u64::from(self.stripe.is_some());
-        let mut waiting = LEAVING.0.lock();
+        let mut waiting = leaving();
         while self.slot.striped_pins() > mine {
-            LEAVING.1.wait(&mut waiting);
+            waiting = LEAVING.1.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -281,7 +281,7 @@ impl Slot {
         }
         // Somebody may be closing it, and waits for those who were inside. The lock is taken so that he cannot have
         // looked and not yet be waiting.
-        drop(LEAVING.0.lock());
+        drop(leaving());
         LEAVING.1.notify_all();
         let claim = || self.word.compare_exchange(word, word + 1, Ordering::SeqCst, Ordering::Relaxed);
         if self.striped_pins() == 0 && claim().is_ok() {
@@ -326,8 +326,13 @@ impl Slot {
     }
 }
 
-/// Where who closes a database waits for the calls inside: one place for all, since few ever do.
+/// Where who closes a database waits for the calls inside: one place for all, since few ever do. Of std, since a forked
+/// child may wait here, too: parking_lot's table of who waits does not survive that.
 static LEAVING: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+
+fn leaving() -> MutexGuard<'static, ()> {
+    LEAVING.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The cell of this thread.
 fn own_stripe() -> usize {

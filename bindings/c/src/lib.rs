@@ -15,6 +15,7 @@
 //! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
 //! | `maintenance.rs` | figures, copies, checks |
+//! | `replicate.rs` | groups, which this release does not have |
 //! | `buf.rs`, `json.rs` | bytes that the library owns; reports in JSON |
 //! | `kv.rs`, `scan.rs`, `result.rs` | keys, and what is read of them |
 //! | `txn.rs`, `lease.rs` | txns; leases |
@@ -25,6 +26,7 @@
 //! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
 //! | `maintenance.rs` | figures, copies, checks |
 //! | `buf.rs`, `reply.rs`, `json.rs` | bytes that the library owns; answers in bytes; reports in JSON |
+//! | `testing.rs` | what only the test suites call |
 //!
 //! The functions have no logic of their own: each checks its arguments, builds a request of crate `etclite`, calls one
 //! verb of its `Db`, and copies the answer out.
@@ -39,6 +41,8 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod flag;
+#[cfg(test)]
+mod fork_tests;
 mod guard;
 mod handle;
 mod json;
@@ -48,9 +52,12 @@ mod library;
 mod log;
 mod maintenance;
 mod poller;
+mod replicate;
 mod reply;
 mod result;
 mod scan;
+#[cfg(any(test, feature = "_testing"))]
+mod testing;
 mod txn;
 mod watch;
 mod watch_raw;

@@ -44,7 +44,7 @@ pub struct etclite_header {
     pub cluster_id: u64,
     /// The member that answered.
     pub member_id: u64,
-    /// Its raft term; 0 for a store by itself.
+    /// Its raft term; 1 for a store by itself.
     pub raft_term: u64,
     /// The store's revision when the request was applied.
     pub revision: i64,
@@ -110,7 +110,7 @@ impl ResultObject {
 /// The header of an answer of this store.
 pub(crate) fn header(db: &Db, revision: Revision) -> etclite_header {
     let (cluster_id, member_id) = etclite::host::ids(db);
-    etclite_header { cluster_id, member_id, raft_term: 0, revision: signed(revision.get()) }
+    etclite_header { cluster_id, member_id, raft_term: etclite::proto::RAFT_TERM, revision: signed(revision.get()) }
 }
 
 /// Keys and values as C sees them, and the memory in which they stand.

@@ -387,6 +387,9 @@ pub struct CursorCreateRequest {
     /// How long it may stand still and still hold compaction, in milliseconds; 0: no bound of its own.
     #[prost(int64, tag = "8")]
     pub max_age_ms: i64,
+    /// Its name as a write.
+    #[prost(message, optional, tag = "9")]
+    pub operation: ::core::option::Option<Operation>,
 }
 /// What is known of a cursor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -425,9 +428,12 @@ pub struct CursorResponse {
     /// See there.
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<super::etcdserverpb::ResponseHeader>,
-    /// It.
+    /// It, as it is now.
     #[prost(message, optional, tag = "2")]
     pub cursor: ::core::option::Option<CursorStatus>,
+    /// With an operation only.
+    #[prost(message, optional, tag = "3")]
+    pub replay: ::core::option::Option<Replay>,
 }
 /// Moves a cursor on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -467,6 +473,9 @@ pub struct CursorResetRequest {
     /// Where it is to stand.
     #[prost(int64, tag = "2")]
     pub to: i64,
+    /// Its name as a write.
+    #[prost(message, optional, tag = "3")]
+    pub operation: ::core::option::Option<Operation>,
 }
 /// Asks for a cursor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -481,6 +490,9 @@ pub struct CursorDropRequest {
     /// Which one.
     #[prost(bytes = "bytes", tag = "1")]
     pub name: ::prost::bytes::Bytes,
+    /// Its name as a write.
+    #[prost(message, optional, tag = "2")]
+    pub operation: ::core::option::Option<Operation>,
 }
 /// Where a cursor stands, or stood when it was ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -491,6 +503,9 @@ pub struct CursorPositionResponse {
     /// The position.
     #[prost(int64, tag = "2")]
     pub position: i64,
+    /// With an operation only.
+    #[prost(message, optional, tag = "3")]
+    pub replay: ::core::option::Option<Replay>,
 }
 /// Asks for all cursors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

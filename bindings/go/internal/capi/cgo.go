@@ -58,6 +58,17 @@ type frame struct {
 
 var frames = sync.Pool{New: func() any { return new(frame) }}
 
+// shortCall begins a call that blocks on nothing; done must end it.
+func shortCall() *frame {
+	shortCalls.enter()
+	return frames.Get().(*frame)
+}
+
+func (f *frame) done() {
+	shortCalls.leave()
+	frames.Put(f)
+}
+
 // A batch's answers are many.
 const batchOutSize = 64 << 10
 
@@ -157,8 +168,8 @@ func (db DB) Sync() error {
 
 // Revision is the store's revision.
 func (db DB) Revision() (int64, error) {
-	f := frames.Get().(*frame)
-	defer frames.Put(f)
+	f := shortCall()
+	defer f.done()
 	status := C.bridge_revision(C.uintptr_t(db), &f.answer)
 	return int64(f.answer.number), f.failure(status)
 }
@@ -186,10 +197,21 @@ func (db DB) Backup(path string) error {
 	return f.failure(C.bridge_backup(C.uintptr_t(db), firstOf(path), C.size_t(len(path)), &f.answer))
 }
 
-// Call does one request, of the kind that op says, and answers with the reply in fresh memory.
+// Read does one request that changes nothing, of the kind that op says, and answers with the reply in fresh memory.
+func (db DB) Read(op uint32, request []byte) ([]byte, error) {
+	f := shortCall()
+	defer f.done()
+	return f.call(db, op, request)
+}
+
+// Call is Read for what may take its time: it waits for a commit, or goes over all keys.
 func (db DB) Call(op uint32, request []byte) ([]byte, error) {
 	f := frames.Get().(*frame)
 	defer frames.Put(f)
+	return f.call(db, op, request)
+}
+
+func (f *frame) call(db DB, op uint32, request []byte) ([]byte, error) {
 	status := C.bridge_call(C.uintptr_t(db), C.uint32_t(op), first(request), C.size_t(len(request)), first(f.out[:]), outSize, &f.answer)
 	if err := f.failure(status); err != nil {
 		return nil, err

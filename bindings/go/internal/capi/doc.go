@@ -8,5 +8,6 @@
 // fresh Go memory. C never keeps a pointer into Go, nor Go one into C. Pointers are typed *C.uint8_t, since those need no check at run
 // time, and no function of the library calls back into Go, which the directives in cgo.go rely on.
 //
-// Nothing blocks in C but a commit, an opening, a closing and a backup.
+// Nothing blocks in C but a commit, an opening, a closing and a backup. How many other calls are inside at a time is bounded: see
+// gate.
 package capi

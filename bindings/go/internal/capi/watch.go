@@ -18,8 +18,8 @@ type Watch uintptr
 // Watch begins a watch: whatever is written after it returns will be told. The request is a WatchCreateRequest. The second
 // result is 0 but for a start that is compacted: then it is the first revision that is not.
 func (db DB) Watch(request []byte) (Watch, int64, error) {
-	f := frames.Get().(*frame)
-	defer frames.Put(f)
+	f := shortCall()
+	defer f.done()
 	status := C.bridge_watch_create(C.uintptr_t(db), first(request), C.size_t(len(request)), &f.answer)
 	if err := f.failure(status); err != nil {
 		return 0, f.compacted(status), err
@@ -32,8 +32,8 @@ func (db DB) Watch(request []byte) (Watch, int64, error) {
 // io.EOF once a store that is open for reading has told all it holds.
 // One goroutine at a time may call it.
 func (w Watch) Next(bytesMax int) ([]byte, int64, error) {
-	f := frames.Get().(*frame)
-	defer frames.Put(f)
+	f := shortCall()
+	defer f.done()
 	status := C.bridge_watch_next(C.uintptr_t(w), C.size_t(bytesMax), first(f.out[:]), outSize, &f.answer)
 	if err := f.failure(status); err != nil {
 		return nil, f.compacted(status), err
@@ -56,14 +56,16 @@ func (f *frame) compacted(status C.int32_t) int64 {
 
 // Progress is the revision up to which everything was returned by Next.
 func (w Watch) Progress() (int64, error) {
-	f := frames.Get().(*frame)
-	defer frames.Put(f)
+	f := shortCall()
+	defer f.done()
 	status := C.bridge_watch_progress(C.uintptr_t(w), &f.answer)
 	return int64(f.answer.number), f.failure(status)
 }
 
 // Free ends the watch.
 func (w Watch) Free() {
+	shortCalls.enter()
+	defer shortCalls.leave()
 	C.bridge_watch_free(C.uintptr_t(w))
 }
 
@@ -72,29 +74,30 @@ type Poller uintptr
 
 // Poller makes one. It must be freed.
 func (db DB) Poller() (Poller, error) {
-	f := frames.Get().(*frame)
-	defer frames.Put(f)
+	f := shortCall()
+	defer f.done()
 	status := C.bridge_poller_new(C.uintptr_t(db), &f.answer)
 	return Poller(f.answer.handle), f.failure(status)
 }
 
 // FD is a descriptor that becomes readable when a watch has something. It is the poller's own and must not be closed.
 func (p Poller) FD() (int, error) {
-	f := frames.Get().(*frame)
-	defer frames.Put(f)
+	f := shortCall()
+	defer f.done()
 	status := C.bridge_poller_fd(C.uintptr_t(p), &f.answer)
 	return int(f.answer.number), f.failure(status)
 }
 
 // Add lets the poller tell of a watch, by a number; at once, if it has something already.
 func (p Poller) Add(w Watch, cookie uint64) error {
-	f := frames.Get().(*frame)
-	defer frames.Put(f)
+	f := shortCall()
+	defer f.done()
 	return f.failure(C.bridge_poller_add(C.uintptr_t(p), C.uintptr_t(w), C.uint64_t(cookie), &f.answer))
 }
 
 // Drain writes the numbers of watches that have something, and says how many. Each is told once, and again only after its
-// Next had nothing. It does not block. One goroutine at a time may call it.
+// Next had nothing. It does not block, and does not wait at the gate, as everybody else may be waiting for it. One goroutine at a
+// time may call it.
 func (p Poller) Drain(cookies []uint64) (int, error) {
 	f := frames.Get().(*frame)
 	defer frames.Put(f)

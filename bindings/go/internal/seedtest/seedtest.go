@@ -64,6 +64,22 @@ func Run(t *testing.T, dir string, rewrite func(t testing.TB, source, store stri
 	}
 }
 
+// Output is what one program prints, built as Run does it, in a folder that is empty.
+func Output(t testing.TB, source string) string {
+	t.Helper()
+	dir := t.TempDir()
+	binary := build(t, t.TempDir(), source)
+	run := exec.CommandContext(t.Context(), binary)
+	run.Dir = dir
+	var complaints bytes.Buffer
+	run.Stderr = &complaints
+	out, err := run.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s%s", err, out, &complaints)
+	}
+	return string(out)
+}
+
 func read(t testing.TB, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
