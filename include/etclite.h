@@ -1656,8 +1656,8 @@ int32_t etclite_lease_keepalive(const struct etclite_db *db,
                                 struct etclite_error *err);
 
 /**
- * What is left of a lease, and which keys it holds. `info` and `keys` may be null; `keys` gets a result: the keys
- * in order, each with its key and its lease alone. Waits for writes that are under way.
+ * What is left of a lease, and which keys it holds: `keys` gets a result, in the order of keys, in which of each its key
+ * and its lease alone are set. `info` and `keys` may be null. Waits for writes that are under way.
  *
  * Errors: `LEASE_NOT_FOUND`; `POISONED`, since the end of a lease may then be unknown; `CLOSED`, `IO`, `CORRUPT`.
  */
@@ -2050,6 +2050,18 @@ int32_t etclite_txn_if_range(struct etclite_txn *txn,
                              struct etclite_error *err);
 
 /**
+ * Has the txn run only while a lock is held that `mutex` holds now: committed after that was lost, neither list is run, and
+ * the answer is `SESSION_EXPIRED`. That is decided by the store, in the order of all writes, and not by what this process
+ * believes. The mutex may be unlocked or freed afterwards. Of several fences all must hold.
+ *
+ * Errors: `LOCK_RELEASED` if the mutex holds no lock; `SESSION_EXPIRED` if it is known to have lost it; `CLOSED`.
+ */
+ETCLITE_API
+int32_t etclite_txn_fenced(struct etclite_txn *txn,
+                           const struct etclite_mutex *mutex,
+                           struct etclite_error *err);
+
+/**
  * Operations go from now on to the list that is run if all comparisons hold.
  */
 ETCLITE_API int32_t etclite_txn_then(struct etclite_txn *txn, struct etclite_error *err);
@@ -2060,7 +2072,7 @@ ETCLITE_API int32_t etclite_txn_then(struct etclite_txn *txn, struct etclite_err
 ETCLITE_API int32_t etclite_txn_else(struct etclite_txn *txn, struct etclite_error *err);
 
 /**
- * Adds a put, as `etclite_put`. A txn may put a key once.
+ * Adds a put, as `etclite_put`. A txn may put a key once. `options` may be null.
  */
 ETCLITE_API
 int32_t etclite_txn_put(struct etclite_txn *txn,
@@ -2072,7 +2084,7 @@ int32_t etclite_txn_put(struct etclite_txn *txn,
                         struct etclite_error *err);
 
 /**
- * Adds a read of a range, as `etclite_range`. It sees what the operations before it did.
+ * Adds a read of a range, as `etclite_range`. It sees what the operations before it did. `options` may be null.
  */
 ETCLITE_API
 int32_t etclite_txn_range(struct etclite_txn *txn,

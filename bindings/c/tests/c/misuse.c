@@ -230,6 +230,10 @@ static int outlives_its_store(const struct function *function, int kind) {
             return 1;
         }
     }
+    /* The fence is a lock of the store. */
+    if (strcmp(function->name, "etclite_txn_fenced") == 0) {
+        return 0;
+    }
     return kind == KIND_TXN || kind == KIND_TXN_RESULT || kind == KIND_EVENTS || kind == KIND_RESULT;
 }
 

@@ -125,7 +125,7 @@ static void what_was_acknowledged_is_there(const etclite_db *db, struct busy *bu
 
 static void closing_under_calls_on_disk(const char *directory) {
     for (int round = 0; round < 5; round++) {
-        char path[4096], name[16];
+        char path[4096], name[32];
         struct busy busy = {.db = NULL};
         pthread_t threads[THREADS];
         snprintf(name, sizeof name, "store%d", round);
