@@ -103,7 +103,7 @@ impl Failure {
 
     fn detail(&self) -> i64 {
         match self {
-            Failure::Store(error) => detail(error),
+            Failure::Store(error) => error.detail(),
             Failure::Boundary { detail, .. } => *detail,
             Failure::Panic(_) => 0,
         }
@@ -144,21 +144,6 @@ fn write_chain(message: &mut String, error: &Error) -> std::fmt::Result {
         cause = error.source();
     }
     Ok(())
-}
-
-/// The number that goes with an error.
-fn detail(error: &Error) -> i64 {
-    let number = match error {
-        Error::Compacted { compacted } => compacted.get(),
-        Error::FutureRevision { current } => current.get(),
-        Error::CursorMoved { position } => position.get(),
-        Error::Locked { holder: Some(holder) } => holder.pid.into(),
-        Error::TooLarge { max, .. } | Error::Full { max, .. } => *max,
-        Error::Corrupt { offset, .. } => *offset,
-        Error::FormatTooNew { format, .. } => (*format).into(),
-        _ => 0,
-    };
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// As much of a text as fits, whole characters, ended by a zero byte.

@@ -1,6 +1,10 @@
 //! What the library says of itself.
 
-use std::ffi::{CStr, c_char};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char};
+use std::sync::LazyLock;
+
+use etclite::Code;
 
 use crate::argument::bytes;
 use crate::code::*;
@@ -71,69 +75,13 @@ pub extern "C" fn etclite_status_text(status: i32) -> *const c_char {
     text(status).as_ptr()
 }
 
+/// The texts are those of the one table; C wants them with a zero byte at the end.
 fn text(status: i32) -> &'static CStr {
-    match status {
-        ETCLITE_OK => c"ok",
-        ETCLITE_NOT_FOUND => c"not found",
-        ETCLITE_TIMEOUT => c"the wait has ended",
-        ETCLITE_END => c"the end",
-        ETCLITE_NOT_ACQUIRED => c"locked by another session",
-        ETCLITE_E_INVALID_ARGUMENT => c"invalid argument",
-        ETCLITE_E_EMPTY_KEY => c"key is not provided",
-        ETCLITE_E_TOO_MANY_OPS => c"too many operations in txn request",
-        ETCLITE_E_DUPLICATE_KEY => c"duplicate key given in txn request",
-        ETCLITE_E_REQUEST_TOO_LARGE => c"request is too large",
-        ETCLITE_E_INVALID_SORT => c"invalid sort option",
-        ETCLITE_E_VALUE_PROVIDED => c"value is provided",
-        ETCLITE_E_LEASE_PROVIDED => c"lease is provided",
-        ETCLITE_E_KEY_NOT_FOUND => c"key not found",
-        _ => text_of_store(status),
-    }
-}
-
-fn text_of_store(status: i32) -> &'static CStr {
-    match status {
-        ETCLITE_E_COMPACTED => c"required revision has been compacted",
-        ETCLITE_E_FUTURE_REVISION => c"required revision is a future revision",
-        ETCLITE_E_NO_SPACE => c"no space left on the disk or in the quota",
-        ETCLITE_E_LEASE_NOT_FOUND => c"requested lease not found",
-        ETCLITE_E_LEASE_EXISTS => c"lease already exists",
-        ETCLITE_E_LEASE_TTL_TOO_LARGE => c"too large lease TTL",
-        ETCLITE_E_WATCH_CANCELED => c"watch canceled",
-        ETCLITE_E_SESSION_EXPIRED => c"session is expired",
-        ETCLITE_E_NOT_LEADER_OF_ELECTION => c"not leader",
-        ETCLITE_E_LOCK_RELEASED => c"lock has already been released",
-        ETCLITE_E_CURSOR_NOT_FOUND => c"requested cursor not found",
-        ETCLITE_E_CURSOR_MOVED => c"the cursor has moved",
-        ETCLITE_E_NO_LEADER => c"no leader",
-        ETCLITE_E_NOT_LEADER => c"another member leads",
-        ETCLITE_E_LEADER_CHANGED => c"leader changed",
-        ETCLITE_E_UNAVAILABLE => c"the group has no quorum",
-        ETCLITE_E_LOCKED => c"the store is open elsewhere",
-        ETCLITE_E_IO => c"the operating system failed",
-        ETCLITE_E_CORRUPT => c"a file is damaged",
-        ETCLITE_E_NOT_A_DATABASE => c"not an etclite store",
-        ETCLITE_E_FORMAT_TOO_NEW => c"written by a newer release",
-        ETCLITE_E_READ_ONLY => c"the store was opened read-only",
-        ETCLITE_E_POISONED => c"an earlier write failed, reopen the store",
-        ETCLITE_E_NOT_RECLAIMED => c"compacted, but the space could not be given back",
-        _ => text_of_library(status),
-    }
-}
-
-fn text_of_library(status: i32) -> &'static CStr {
-    match status {
-        ETCLITE_E_CLOSED => c"the store is closed",
-        ETCLITE_E_CANCELED => c"canceled",
-        ETCLITE_E_DEADLINE_EXCEEDED => c"timed out before the write was ordered",
-        ETCLITE_E_INDETERMINATE => c"the write may or may not take effect",
-        ETCLITE_E_FORKED => c"opened by another process, before a fork",
-        ETCLITE_E_UNSUPPORTED => c"not supported",
-        ETCLITE_E_MISUSE => c"misuse",
-        ETCLITE_E_FULL => c"a maximum is reached",
-        ETCLITE_E_PANIC => c"a bug in etclite",
-        _ => c"an unknown status",
-    }
+    static TEXTS: LazyLock<BTreeMap<i32, CString>> = LazyLock::new(|| {
+        let texts = Code::ALL.iter().filter_map(|code| Some((code.number, CString::new(code.text).ok()?)));
+        texts.collect()
+    });
+    TEXTS.get(&status).map_or(c"an unknown status", CString::as_c_str)
 }
 
 #[cfg(test)]

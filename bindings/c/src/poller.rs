@@ -18,12 +18,13 @@
 //! **Locks.** A poller's is the innermost. Wakers are called without a lock of the core.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+// Of std: whoever waits here while the host forks must not be in parking_lot's table of the process, which the child's
+// own threads would inherit.
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::Wake;
 use std::time::Duration;
 
 use etclite::Error;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::argument::{out, out_array, out_pointer, timeout};
 use crate::code::{ETCLITE_E_CANCELED, ETCLITE_NOT_FOUND, ETCLITE_OK, ETCLITE_TIMEOUT};
@@ -93,6 +94,10 @@ impl State {
 }
 
 impl Line {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has the flag show the state, and wakes who waits.
     fn show(&self, state: &mut State) {
         let up = !state.is_quiet();
@@ -106,7 +111,7 @@ impl Line {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         change(&mut state);
         self.show(&mut state);
     }
@@ -125,13 +130,15 @@ impl Line {
 
     /// Waits until there is something to tell, at most so long.
     fn wait(&self, timeout: Option<Duration>) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock();
+        let state = self.lock();
         match timeout {
-            None => self.changed.wait_while(&mut state, |state| state.is_quiet()),
-            Some(Duration::ZERO) => {}
-            Some(timeout) => _ = self.changed.wait_while_for(&mut state, |state| state.is_quiet(), timeout),
+            None => self.changed.wait_while(state, |state| state.is_quiet()).unwrap_or_else(PoisonError::into_inner),
+            Some(Duration::ZERO) => state,
+            Some(timeout) => {
+                let waited = self.changed.wait_timeout_while(state, timeout, |state| state.is_quiet());
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
         }
-        state
     }
 
     /// The first cookies in line, as many as there is room for; `None` if there was nothing at all.
@@ -181,7 +188,7 @@ struct Registry {
 
 impl Pollers {
     fn add(&self, line: &Arc<Line>) -> Result<(), Failure> {
-        let mut registry = self.0.lock();
+        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if registry.closed {
             return Err(Error::Closed.into());
         }
@@ -193,7 +200,7 @@ impl Pollers {
     /// Ends every wait, and refuses new pollers.
     pub(crate) fn close(&self) {
         let lines = {
-            let mut registry = self.0.lock();
+            let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             registry.closed = true;
             std::mem::take(&mut registry.lines)
         };
@@ -211,7 +218,7 @@ pub(crate) struct Member {
 
 impl Member {
     fn new(line: &Arc<Line>, cookie: u64) -> Arc<Member> {
-        let mut state = line.state.lock();
+        let mut state = line.lock();
         state.next += 1;
         let number = state.next;
         state.members.insert(number, Entry { cookie, place: None });
@@ -242,7 +249,7 @@ impl Member {
 
     /// Whether its poller is there.
     pub(crate) fn is_live(&self) -> bool {
-        self.line.upgrade().is_some_and(|line| !matches!(line.state.lock().ended, Some(Ended::Freed)))
+        self.line.upgrade().is_some_and(|line| !matches!(line.lock().ended, Some(Ended::Freed)))
     }
 }
 
@@ -379,7 +386,11 @@ pub unsafe extern "C" fn etclite_poller_wait(
             }
             let timeout = timeout(timeout_ms)?;
             let poller = handle::pin::<Poller>(poller)?;
-            let _waiting = poller.waiting.try_lock().ok_or(Failure::misuse())?;
+            let _waiting = match poller.waiting.try_lock() {
+                Err(TryLockError::WouldBlock) => return Err(Failure::misuse()),
+                Ok(waiting) => waiting,
+                Err(TryLockError::Poisoned(waiting)) => waiting.into_inner(),
+            };
             let mut state = poller.line.wait(timeout);
             let taken = poller.line.take(&mut state, cookies)?;
             *count = taken.unwrap_or(0);

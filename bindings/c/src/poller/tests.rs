@@ -74,7 +74,7 @@ impl Polled {
     /// Waits until another thread waits.
     fn until_waiting(&self) {
         let poller = handle::pin::<Poller>(self.poller).ok().unwrap();
-        while poller.waiting.try_lock().is_some() {
+        while poller.waiting.try_lock().is_ok() {
             std::thread::yield_now();
         }
     }
