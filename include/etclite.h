@@ -162,16 +162,6 @@
 #define ETCLITE_BATCH_BYTES_MAX 1048576
 
 /**
- * How many requests a batch may have.
- */
-#define ETCLITE_BATCH_REQUESTS_MAX 1024
-
-/**
- * How many bytes a batch may have, with all that is between its requests: 1 MiB.
- */
-#define ETCLITE_BATCH_BYTES_MAX 1048576
-
-/**
  * Done.
  */
 #define ETCLITE_OK 0
@@ -606,6 +596,16 @@
 #define ETCLITE_CHECK_DEEP 1
 
 /**
+ * The member reads and is told everything, but has no vote until it is promoted.
+ */
+#define ETCLITE_CLUSTER_LEARNER 1
+
+/**
+ * Reads of the leader rely on its lease, and so on clocks that run at about the same rate.
+ */
+#define ETCLITE_CLUSTER_LEASE_READS 2
+
+/**
  * The key's number of puts since its creation; 0 if it does not exist.
  */
 #define ETCLITE_TARGET_VERSION 0
@@ -894,7 +894,7 @@ typedef struct etclite_status_info {
      */
     uint64_t leader_id;
     /**
-     * The raft term; 0 for a store by itself.
+     * The raft term; 1 for a store by itself.
      */
     uint64_t raft_term;
     /**
@@ -1050,6 +1050,85 @@ typedef struct etclite_import_options {
 } etclite_import_options;
 
 /**
+ * How to open a store as a member of a group: founded by a list of `peers`, or joined with an invitation, or by itself
+ * as the first. Zero is the default of each field; a text of length 0 is none.
+ */
+typedef struct etclite_cluster_options {
+    /**
+     * `sizeof(etclite_cluster_options)`.
+     */
+    size_t struct_size;
+    /**
+     * The directory of the store.
+     */
+    const uint8_t *path;
+    /**
+     * Its length in bytes.
+     */
+    size_t path_len;
+    /**
+     * This member's name, unique in the group.
+     */
+    const uint8_t *name;
+    /**
+     * Its length in bytes.
+     */
+    size_t name_len;
+    /**
+     * The address to listen at, such as "10.0.0.1:2380".
+     */
+    const uint8_t *listen;
+    /**
+     * Its length in bytes.
+     */
+    size_t listen_len;
+    /**
+     * The address that others are told, if it is another one.
+     */
+    const uint8_t *advertise;
+    /**
+     * Its length in bytes.
+     */
+    size_t advertise_len;
+    /**
+     * The invitation that `etclite_member_add` gave.
+     */
+    const uint8_t *invite;
+    /**
+     * Its length in bytes.
+     */
+    size_t invite_len;
+    /**
+     * All founding members, this one included, as "name=address,name=address".
+     */
+    const uint8_t *peers;
+    /**
+     * Its length in bytes.
+     */
+    size_t peers_len;
+    /**
+     * The secret that founding members share.
+     */
+    const uint8_t *token;
+    /**
+     * Its length in bytes.
+     */
+    size_t token_len;
+    /**
+     * As for `etclite_open`; null is all defaults.
+     */
+    const struct etclite_open_options *open;
+    /**
+     * `ETCLITE_CLUSTER_..`, added up.
+     */
+    uint32_t flags;
+    /**
+     * Must be 0.
+     */
+    uint32_t reserved;
+} etclite_cluster_options;
+
+/**
  * Where an answer comes from.
  */
 typedef struct etclite_header {
@@ -1062,7 +1141,7 @@ typedef struct etclite_header {
      */
     uint64_t member_id;
     /**
-     * Its raft term; 0 for a store by itself.
+     * Its raft term; 1 for a store by itself.
      */
     uint64_t raft_term;
     /**
@@ -1905,6 +1984,84 @@ int32_t etclite_poller_wake(const struct etclite_poller *poller,
  */
 ETCLITE_API
 int32_t etclite_poller_free(struct etclite_poller *poller);
+
+/**
+ * Opens a store as a member of a group. Not in this release.
+ *
+ * Errors: `INVALID_ARGUMENT` for options that cannot be; `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_cluster_open(const struct etclite_cluster_options *options,
+                             struct etclite_db **db,
+                             struct etclite_error *err);
+
+/**
+ * The members of the group, as a JSON array of objects: `id`, `name`, `address`, `learner`, `leader`. The buffer must be
+ * freed by `etclite_buf_free`. Not in this release.
+ *
+ * Errors: `CLOSED`; `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_member_list(const struct etclite_db *db,
+                            struct etclite_buf *members,
+                            struct etclite_error *err);
+
+/**
+ * Invites a member of this name: `invite` gets a text that is good once and for a while, and that the new member opens
+ * its store with. The buffer must be freed by `etclite_buf_free`. `flags` are 0 or `ETCLITE_CLUSTER_LEARNER`: a member that
+ * stays a learner until it is promoted. Not in this release.
+ *
+ * Errors: `INVALID_ARGUMENT` for an empty name; `CLOSED`; `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_member_add(const struct etclite_db *db,
+                           const uint8_t *name,
+                           size_t name_len,
+                           uint32_t flags,
+                           struct etclite_buf *invite,
+                           struct etclite_error *err);
+
+/**
+ * Removes a member from the group, for good. Not in this release.
+ *
+ * Errors: `INVALID_ARGUMENT` for the id 0; `CLOSED`; `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_member_remove(const struct etclite_db *db,
+                              uint64_t member_id,
+                              struct etclite_error *err);
+
+/**
+ * Gives a learner a vote. Not in this release.
+ *
+ * Errors: `INVALID_ARGUMENT` for the id 0; `CLOSED`; `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_member_promote(const struct etclite_db *db,
+                               uint64_t member_id,
+                               struct etclite_error *err);
+
+/**
+ * Hands the lead of the group to a member. Not in this release.
+ *
+ * Errors: `INVALID_ARGUMENT` for the id 0; `CLOSED`; `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_move_leader(const struct etclite_db *db,
+                            uint64_t member_id,
+                            struct etclite_error *err);
+
+/**
+ * Waits until the group has a leader, for at most `timeout_ms`: -1 for ever, 0 not at all. `leader_id` gets its id.
+ * Returns `ETCLITE_TIMEOUT` if there was none in time. Not in this release.
+ *
+ * Errors: `CLOSED`; `UNSUPPORTED`.
+ */
+ETCLITE_API
+int32_t etclite_await_leader(const struct etclite_db *db,
+                             int64_t timeout_ms,
+                             uint64_t *leader_id,
+                             struct etclite_error *err);
 
 /**
  * Where the result comes from, and at which revision: that of the store when it was read, or the one that a write made.
