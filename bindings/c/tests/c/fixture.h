@@ -156,6 +156,9 @@ static inline uint64_t good_number(const struct function *function, const struct
     if (strcmp(function->name, "etclite_txn_if_range") == 0 && is_named(parameter, "target")) {
         return ETCLITE_TARGET_VALUE;
     }
+    if (strncmp(function->name, "etclite_member_", 15) == 0 || strcmp(function->name, "etclite_move_leader") == 0) {
+        return is_named(parameter, "flags") ? 0 : 1;
+    }
     if (strcmp(function->name, "etclite_txn_op_txn") == 0 && is_named(parameter, "index")) {
         return 1;
     }

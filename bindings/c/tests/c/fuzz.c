@@ -106,8 +106,10 @@ static void any_bytes(struct dice *dice, const struct parameter *parameter, char
 static void any_options(struct dice *dice, const struct parameter *parameter, char *memory) {
     size_t size = one_in(dice, 30) ? (size_t)below(dice, 200) : parameter->size;
     memset(memory, 0, SCRATCH);
+    /* The options of a group hold pointers, and those must be good. */
+    int has_pointers = parameter->size == sizeof(etclite_cluster_options);
     for (size_t at = sizeof(size_t); at + 4 <= parameter->size; at += 4) {
-        if (one_in(dice, 6)) {
+        if (!has_pointers && one_in(dice, 6)) {
             uint32_t part = (uint32_t)any_number(dice);
             memcpy(memory + at, &part, sizeof part);
         }
