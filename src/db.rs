@@ -74,7 +74,8 @@ struct Handle {
 
 impl Handle {
     fn new(engine: Arc<Engine>) -> Self {
-        Handle { engine, keeper: Arc::default(), lines: Lines::default() }
+        let keeper = Arc::new(Keeper::new(engine.clock.alarm()));
+        Handle { engine, keeper, lines: Lines::default() }
     }
 
     fn close(&self) -> Result<()> {

@@ -14,7 +14,11 @@
 //! are renewed for the first time become durable with one sync, in a thread of their own. So neither the number of sessions
 //! nor the time of a sync makes one of them wait for another, or for being told that it is lost.
 //!
-//! Locks: the keeper's own is taken alone. The thread holds the engine, not a `Db`, so that it never drops the last.
+//! What is due is waited for on the boot clock, which counts suspend, as deadlines do: a host that slept past the time of a
+//! renewal, but not past the lease, renews as soon as it has woken up.
+//!
+//! Locks: inside the keeper's own nothing is taken but the alarm's. The thread holds the engine, not a `Db`, so that it
+//! never drops the last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +30,8 @@ use crate::db::signal::Signal;
 use crate::engine::Engine;
 use crate::engine::leases::Renewed;
 use crate::error::{Error, Result};
-use crate::io::sync::{Condvar, Mutex};
+use crate::io::Alarm;
+use crate::io::sync::{Mutex, MutexGuard};
 use crate::io::thread::{self, JoinHandle};
 use crate::kv::LeaseId;
 use crate::trace;
@@ -38,11 +43,12 @@ const RENEW_PART: u32 = 3;
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
 /// Renews the kept leases of one store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Keeper {
     state: Mutex<State>,
-    /// Signalled when a renewal is due earlier than before, when nothing is kept any more, and at close.
-    changed: Condvar,
+    /// What the thread sleeps in; rung when a renewal is due before the one that it waits for, when nothing is kept any
+    /// more, and at close.
+    alarm: Arc<dyn Alarm>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +59,8 @@ struct State {
     kept: BTreeMap<u64, (Arc<Kept>, Option<Duration>)>,
     /// The same by time.
     due: BTreeSet<(Duration, u64)>,
+    /// Until when the thread sleeps, if it does.
+    asleep_until: Option<Duration>,
     running: bool,
     closed: bool,
     thread: Option<JoinHandle<()>>,
@@ -139,6 +147,11 @@ impl Drop for Keeping {
 }
 
 impl Keeper {
+    /// Keeps nothing yet. The alarm is one of the clock that leases run on.
+    pub(crate) fn new(alarm: Arc<dyn Alarm>) -> Keeper {
+        Keeper { state: Mutex::default(), alarm }
+    }
+
     fn next_number(&self) -> u64 {
         let mut state = self.state.lock();
         state.next += 1;
@@ -151,8 +164,7 @@ impl Keeper {
             return Err(Error::Closed);
         }
         state.kept.insert(number, (kept.clone(), None));
-        state.put_back(number, due);
-        self.changed.notify_one();
+        self.put_back(&mut state, number, due);
         if state.running || engine.options.tuning.manual {
             return Ok(());
         }
@@ -176,7 +188,15 @@ impl Keeper {
         let mut state = self.state.lock();
         state.remove(number);
         if state.kept.is_empty() {
-            self.changed.notify_one();
+            self.alarm.ring();
+        }
+    }
+
+    /// Has a lease looked at when it is due, unless nobody wants it any more.
+    fn put_back(&self, state: &mut State, number: u64, due: Duration) {
+        state.put_back(number, due);
+        if state.asleep_until.is_some_and(|until| due < until) {
+            self.alarm.ring();
         }
     }
 
@@ -194,16 +214,16 @@ impl Keeper {
                 state.running = false;
                 return false;
             }
-            let Some(&(due, _)) = state.due.first() else {
-                // All that is kept is being renewed, by a test.
-                self.changed.wait(&mut state);
-                continue;
-            };
-            let wait = due.saturating_sub(engine.clock.boot());
-            if wait.is_zero() {
+            // Nothing is due while all that is kept is being renewed, by a test.
+            let due = state.due.first().map_or(Duration::MAX, |(due, _)| *due);
+            let now = engine.clock.boot();
+            if due <= now {
                 return true;
             }
-            self.changed.wait_for(&mut state, wait);
+            state.asleep_until = Some(due);
+            // A ring in between is not lost: it ends the sleep that comes.
+            MutexGuard::unlocked(&mut state, || self.alarm.sleep(now, due));
+            state.asleep_until = None;
         }
     }
 
@@ -234,7 +254,7 @@ impl Keeper {
     fn mark(self: &Arc<Self>, engine: &Arc<Engine>, sent: Duration, to_mark: Vec<(u64, Arc<Kept>, Renewed)>) {
         let mut state = self.state.lock();
         for (number, kept, _) in &to_mark {
-            state.put_back(*number, kept.valid_until());
+            self.put_back(&mut state, *number, kept.valid_until());
         }
         if engine.options.tuning.manual || state.closed {
             drop(state);
@@ -268,10 +288,7 @@ impl Keeper {
             Err(_) => None,
         };
         match next {
-            Some(due) => {
-                self.state.lock().put_back(number, due);
-                self.changed.notify_one();
-            }
+            Some(due) => self.put_back(&mut self.state.lock(), number, due),
             None => self.lose(number, kept),
         }
     }
@@ -289,7 +306,7 @@ impl Keeper {
             let mut state = self.state.lock();
             state.closed = true;
             state.due.clear();
-            self.changed.notify_one();
+            self.alarm.ring();
             let threads = state.thread.take().into_iter().chain(std::mem::take(&mut state.markers));
             (std::mem::take(&mut state.kept), threads.collect::<Vec<_>>())
         };

@@ -1,5 +1,6 @@
 //! An idle store wakes nobody: the thread that ends leases, and lets cursors lapse by their age, sleeps until the time has
-//! come, on a clock that counts suspend. Here it is a test's, which counts those who wake up.
+//! come, on a clock that counts suspend; and so does the one that keeps sessions alive. Here it is a test's, which counts
+//! those who wake up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,62 @@ fn closing_ends_the_sleep() {
     let wakes = clock.await_sleep(end);
     db.close().unwrap();
     assert_eq!(clock.wakes(), wakes + 1);
+}
+
+/// Waits until the thread that keeps the session alive, which was granted or renewed then, sleeps until it is due again.
+fn await_renewal(clock: &SimClock, renewed: Duration) -> u64 {
+    clock.await_sleep(renewed + HOUR / 3)
+}
+
+/// The wait for a renewal stood still while the host slept. So the session ended, though the host slept for less than
+/// it lasts and there was time enough to renew it.
+#[test]
+fn co_01_renewed_after_a_suspend_that_is_shorter_than_it() {
+    let clock = SimClock::new(1);
+    let db = open(&SimDisk::new(), &clock);
+    let session = db.session(HOUR).unwrap();
+    let mut renewed = clock.boot();
+    await_renewal(&clock, renewed);
+    // The first renewal waits for the disk, and is looked after meanwhile.
+    clock.advance(HOUR / 3);
+    renewed += HOUR / 3;
+    await_renewal(&clock, renewed);
+    for _ in 0..3 {
+        clock.suspend(HOUR - S);
+        renewed += HOUR - S;
+        await_renewal(&clock, renewed);
+        assert!(session.is_alive());
+    }
+    assert_eq!(db.lease(session.lease()).time_to_live().unwrap().unwrap().remaining, HOUR);
+    // One that is longer ends it, and its owner finds out.
+    clock.suspend(HOUR);
+    assert!(session.done().wait_timeout(LONG), "it is told");
+    assert!(!session.is_alive());
+    db.close().unwrap();
+}
+
+/// A session wakes nobody until it is to be renewed, and one that is due before it is not kept waiting.
+#[test]
+fn co_01_a_session_wakes_nobody_before_its_renewal() {
+    let clock = SimClock::new(1);
+    let db = open(&SimDisk::new(), &clock);
+    let start = clock.boot();
+    let hour = db.session(HOUR).unwrap();
+    // The lease's end is waited for, too, by the thread that ends leases.
+    clock.await_sleep(start + HOUR);
+    let wakes = await_renewal(&clock, start);
+    clock.advance(HOUR / 3 - 2 * S);
+    assert_eq!(clock.wakes(), wakes);
+    let brief = db.session(3 * S).unwrap();
+    clock.await_sleep(clock.boot() + S);
+    brief.close().unwrap();
+    clock.advance(2 * S - ms(1));
+    await_renewal(&clock, start);
+    assert!(hour.is_alive());
+    clock.advance(ms(1));
+    await_renewal(&clock, start + HOUR / 3);
+    hour.close().unwrap();
+    db.close().unwrap();
 }
 
 fn aged(db: &Db, name: &str, age: Duration) -> Cursor {

@@ -6,7 +6,7 @@ use std::thread;
 use etclite::io::IoSite;
 use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk};
 use etclite::testing::{expire, open_on, with_knobs};
-use etclite::{Db, Error, Health, Options, PutOptions, Token};
+use etclite::{Db, Error, Health, LeaseId, Options, PutOptions, Token};
 
 use super::gate::{Gate, GateDisk};
 use super::rig::{ROOMY, left_ms, ms, open_image};
@@ -56,6 +56,25 @@ fn ch_12_a_put_that_stands_is_no_failure() {
     assert!(matches!(db.health(), Health::Poisoned(_)));
     let crashed = open_image(disk.record().durable_at(disk.position()), &clock, ROOMY).unwrap();
     assert!(crashed.get("a").unwrap().is_some());
+}
+
+/// So it is with a grant, which came back as an error though the lease was there.
+#[test]
+fn ch_12_a_grant_that_stands_is_no_failure() {
+    let (disk, clock, gate, db) = gated();
+    gate.shut();
+    let lease = thread::scope(|scope| {
+        let granting = scope.spawn(|| db.grant_with_id(7, ms(1_600)));
+        gate.await_call();
+        clock.advance(ms(300));
+        disk.fail(Fault { site: Some(IoSite::LogSync), nth: 2, kind: FaultKind::Eio, forever: false });
+        gate.open();
+        granting.join().unwrap()
+    });
+    assert_eq!(lease.unwrap().id(), LeaseId::new(7));
+    assert!(matches!(db.health(), Health::Poisoned(_)));
+    let crashed = open_image(disk.record().durable_at(disk.position()), &clock, ROOMY).unwrap();
+    assert!(crashed.lease(7).time_to_live().unwrap().is_some());
 }
 
 /// A put shares a hidden lease whose deadline comes while the put is being synced. Ending the lease at once would take the
