@@ -136,19 +136,20 @@ func (l *lessor) finish() {
 	close(l.ended)
 }
 
-// renew renews leases, all by one batch, and tells their listeners.
+// renew renews leases, all by one batch, and tells their listeners. It asks for milliseconds: a lease that was granted by another
+// language may have less than a second, which etcd's message would round up.
 func (l *lessor) renew(ids []LeaseID) {
 	requests := make([]*pending, len(ids))
 	for i, id := range ids {
 		message := wire.LeaseKeepAliveRequest{ID: int64(id)}
-		requests[i] = newPending(wire.OpLeaseKeepAlive, message.Append(nil))
+		requests[i] = newPending(wire.OpLeaseKeepAliveMs, message.Append(nil))
 	}
 	sent := time.Now()
 	if l.client.writes.enqueue(requests...) {
 		l.client.writes.lead()
 	}
 	for i, id := range ids {
-		renewed, err := decoded[wire.LeaseKeepAliveResponse](l.client.writes.await(l.ctx, requests[i]))
+		renewed, err := decoded[wire.LeaseKeepAliveMsResponse](l.client.writes.await(l.ctx, requests[i]))
 		l.mu.Lock()
 		l.kept.renewed(id, renewed, l.client.told(err), sent)
 		l.mu.Unlock()
@@ -167,14 +168,16 @@ type keptLease struct {
 	listeners map[chan *LeaseKeepAliveResponse]func() bool
 	// next is when it is to be renewed.
 	next time.Time
-	// deadline is when it has surely ended unless it was renewed; zero before the first renewal.
+	// retry is when a renewal that fails is tried again.
+	retry time.Duration
+	// deadline is when it has surely ended unless it was renewed; before the first renewal, when that is given up.
 	deadline time.Time
 	// place is where it stands in the heap.
 	place int
 }
 
 const (
-	// A renewal that fails is tried again after this time, as etcd has it.
+	// A renewal that fails is tried again after this time, as etcd has it, or after a third of the lease's if that is less.
 	keepAliveRetry = 500 * time.Millisecond
 	// How long the first renewal of a lease is tried, as etcd has it: its time is not known yet.
 	keepAliveFirst = 5 * time.Second
@@ -184,7 +187,8 @@ const (
 func (k *keptLeases) listen(id LeaseID, ch chan *LeaseKeepAliveResponse, now time.Time) *keptLease {
 	lease, ok := k.byID[id]
 	if !ok {
-		lease = &keptLease{id: id, listeners: make(map[chan *LeaseKeepAliveResponse]func() bool), deadline: now.Add(keepAliveFirst)}
+		lease = &keptLease{id: id, listeners: make(map[chan *LeaseKeepAliveResponse]func() bool)}
+		lease.retry, lease.deadline = keepAliveRetry, now.Add(keepAliveFirst)
 		k.byID[id] = lease
 		heap.Push(&k.order, lease)
 	}
@@ -243,26 +247,29 @@ func (k *keptLeases) due(now time.Time) ([]LeaseID, time.Duration) {
 }
 
 // renewed takes the reply to a renewal that was sent at a time.
-func (k *keptLeases) renewed(id LeaseID, reply *wire.LeaseKeepAliveResponse, err error, sent time.Time) {
+func (k *keptLeases) renewed(id LeaseID, reply *wire.LeaseKeepAliveMsResponse, err error, sent time.Time) {
 	lease, ok := k.byID[id]
 	if !ok {
 		return
 	}
 	switch {
-	case errors.Is(err, rpctypes.ErrLeaseNotFound), err == nil && reply.TTL <= 0:
+	case errors.Is(err, rpctypes.ErrLeaseNotFound), err == nil && reply.TTLMs <= 0:
 		k.end(id)
 		return
 	case err != nil:
-		lease.next = sent.Add(keepAliveRetry)
+		lease.next = sent.Add(lease.retry)
 		if lease.next.After(lease.deadline) {
 			k.end(id)
 			return
 		}
 	default:
-		ttl := time.Duration(reply.TTL) * time.Second
+		ttl := time.Duration(reply.TTLMs) * time.Millisecond
 		lease.next, lease.deadline = sent.Add(ttl/3), sent.Add(ttl)
+		lease.retry = min(keepAliveRetry, ttl/3)
 		for ch := range lease.listeners {
-			offer(ch, &LeaseKeepAliveResponse{ResponseHeader: reply.Header, ID: id, TTL: reply.TTL})
+			// Whole seconds, rounded up, as all that is granted is told.
+			seconds := int64((ttl + time.Second - 1) / time.Second)
+			offer(ch, &LeaseKeepAliveResponse{ResponseHeader: reply.Header, ID: id, TTL: seconds})
 		}
 	}
 	heap.Fix(&k.order, lease.place)

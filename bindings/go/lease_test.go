@@ -2,6 +2,7 @@ package etclite
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"testing"
 	"time"
@@ -37,8 +38,10 @@ func (s *schedule) next() ([]LeaseID, time.Time) {
 	return ids, s.now
 }
 
-func (s *schedule) renewed(id LeaseID, ttl, revision int64) {
-	s.kept.renewed(id, &wire.LeaseKeepAliveResponse{Header: header(revision), ID: int64(id), TTL: ttl}, nil, s.now)
+func (s *schedule) renewed(id LeaseID, ttl, revision int64) { s.renewedMs(id, 1000*ttl, revision) }
+
+func (s *schedule) renewedMs(id LeaseID, ttlMs, revision int64) {
+	s.kept.renewed(id, &wire.LeaseKeepAliveMsResponse{Header: header(revision), ID: int64(id), TTLMs: ttlMs}, nil, s.now)
 }
 
 func isClosed(ch chan *LeaseKeepAliveResponse) bool {
@@ -184,6 +187,68 @@ func TestRenewalsThatFailAreTriedUntilTheLeaseIsOver(t *testing.T) {
 	}
 	if tried := last.Sub(start); tried < 8*time.Second {
 		t.Errorf("given up after %v of 9 s", tried)
+	}
+}
+
+// Rust and C grant leases in milliseconds; whoever renews them by whole seconds is too late.
+func TestLeasesOfMillisecondsAreRenewedAtAThirdOfTheirTime(t *testing.T) {
+	s := newSchedule(t)
+	ch := s.listen(1)
+	s.next()
+	// What is told is rounded up: 0 would say that the lease is gone.
+	for i, row := range []struct{ ms, told int64 }{{1, 1}, {300, 1}, {1000, 1}, {1200, 2}} {
+		s.renewedMs(1, row.ms, int64(i+1))
+		if told := receive(t, ch); told.TTL != row.told {
+			t.Errorf("%d ms are told as %d s", row.ms, told.TTL)
+		}
+		before := s.now
+		if ids, at := s.next(); len(ids) != 1 || at.Sub(before) != time.Duration(row.ms)*time.Millisecond/3 {
+			t.Errorf("%d ms: %v after %v", row.ms, ids, at.Sub(before))
+		}
+	}
+	// A renewal that fails is tried again while the lease is there, and not only when it is over.
+	s.renewedMs(1, 300, 5)
+	start := s.now
+	for _, after := range []int{100, 200, 300} {
+		if ids, at := s.next(); len(ids) != 1 || at.Sub(start) != time.Duration(after)*time.Millisecond {
+			t.Fatalf("%v after %v", ids, at.Sub(start))
+		}
+		s.kept.renewed(1, nil, rpctypes.ErrPoisoned, s.now)
+	}
+	if receive(t, ch); !isClosed(ch) {
+		t.Error("a lease that is over is still renewed")
+	}
+}
+
+// grantMs grants a lease as Rust and C do: etclitepb's LeaseGrantRequest, whose first field is the time in milliseconds.
+func grantMs(t *testing.T, c *Client, ms uint64) LeaseID {
+	t.Helper()
+	const opLeaseGrantMs, ttlMs = 1010, 1 << 3
+	reply, err := c.write(background, opLeaseGrantMs, binary.AppendUvarint([]byte{ttlMs}, ms))
+	// The id stands where it stands in etcd's answer.
+	granted, err := decoded[wire.LeaseGrantResponse](reply, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return LeaseID(granted.ID)
+}
+
+func TestKeepAliveLearnsMilliseconds(t *testing.T) {
+	c := memory(t)
+	const ttl = 60_500 * time.Millisecond
+	id := grantMs(t, c, uint64(ttl.Milliseconds()))
+	kept, err := c.KeepAlive(background, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if renewed := receive(t, kept); renewed.ID != id || renewed.TTL != 61 {
+		t.Errorf("%+v", renewed)
+	}
+	l := c.Lease.(*lessor)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lease := l.kept.byID[id]; lease.deadline.Sub(lease.next) != ttl-ttl/3 {
+		t.Errorf("renewed %v before the end", lease.deadline.Sub(lease.next))
 	}
 }
 

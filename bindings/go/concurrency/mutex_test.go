@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	etclite "github.com/etclite/etclite/bindings/go"
 	"github.com/etclite/etclite/bindings/go/concurrency"
@@ -77,8 +78,77 @@ func TestCO02_WhoCameFirstHasItFirst(t *testing.T) {
 	}
 }
 
-// B-018: a waiter whose session ended kept waiting until the holder left, hours later.
-func TestCO03_AWaiterWhoseSessionEndsLearnsItAtOnce(t *testing.T) {
+// kragniz/python-etcd3#1107, v6d-io/v6d#272: a waiter missed the delete between its read and its watch and waited to its time-out;
+// chains of waiters stalled. Here each holder leaves exactly then, and all have their turn, in order.
+func TestB025_AHolderWhoLeavesBetweenReadAndWatchIsNotMissed(t *testing.T) {
+	cli := open(t)
+	before := held(t, cli, "lock")
+	hooked := &hookedKV{KV: cli.KV}
+	cli.KV = hooked
+	var order []int64
+	for range 10 {
+		// The first commit stands in line, the second looks who is before it.
+		commits := 0
+		hooked.after = func() error {
+			if commits++; commits != 2 {
+				return nil
+			}
+			return before.Unlock(patient(t))
+		}
+		m := concurrency.NewMutex(session(t, cli), "lock")
+		start := time.Now()
+		must(t, within(t, result(func() error { return m.Lock(patient(t)) })))
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it had its turn after %v", took)
+		}
+		hooked.after = nil
+		if commits < 3 || !isOwner(t, cli, m) {
+			t.Errorf("%d commits", commits)
+		}
+		order = append(order, m.Header().Revision)
+		before = m
+	}
+	if !slices.IsSorted(order) {
+		t.Errorf("%v", order)
+	}
+}
+
+// And a chain that stands in line: each has it alone, and the next as soon as it leaves.
+func TestB025_AChainOfWaiters(t *testing.T) {
+	cli := open(t)
+	holder := held(t, cli, "lock")
+	const waiters = 20
+	turns := make(chan *concurrency.Mutex)
+	line := make([]*concurrency.Mutex, waiters)
+	for i := range line {
+		m := concurrency.NewMutex(session(t, cli), "lock")
+		line[i] = m
+		go func() {
+			if err := m.Lock(patient(t)); err != nil {
+				t.Error(err)
+			}
+			turns <- m
+		}()
+		awaitCount(t, cli, "lock/", int64(i)+2)
+	}
+	for i, want := range line {
+		if !isOwner(t, cli, holder) {
+			t.Fatalf("turn %d: the one before has lost it", i)
+		}
+		must(t, holder.Unlock(patient(t)))
+		must(t, within(t, result(func() error {
+			if got := <-turns; got != want {
+				return fmt.Errorf("turn %d: it is another's", i)
+			}
+			return nil
+		})))
+		holder = want
+	}
+	must(t, holder.Unlock(patient(t)))
+}
+
+// etcd-io/etcd#19597, etcd-io/etcd#22387: a waiter whose session ended kept waiting until the holder left, hours later.
+func TestB018_AWaiterWhoseSessionEndsLearnsItAtOnce(t *testing.T) {
 	cli := open(t)
 	holder := held(t, cli, "lock")
 	dying := session(t, cli)
@@ -272,7 +342,30 @@ func TestCO04_TryLockOfASessionThatWaits(t *testing.T) {
 	must(t, within(t, waiting))
 }
 
-// B-015: two goroutines that shared a session both got the lock. It is one lock: the first Unlock frees it, the second has lost it.
+// keboola/keboola-as-code#1593, singnet/snet-daemon#124: two who shared a session both got the lock, and expected either exclusion or
+// a count. It is one lock: the first Unlock frees it, and the other has lost it.
+func TestB015_TwoWhoShareASessionShareOneLock(t *testing.T) {
+	cli := open(t)
+	s := session(t, cli)
+	one, two := concurrency.NewMutex(s, "lock"), concurrency.NewMutex(s, "lock")
+	first, second := result(func() error { return one.Lock(patient(t)) }), result(func() error { return two.Lock(patient(t)) })
+	must(t, within(t, first))
+	must(t, within(t, second))
+	if one.Key() != two.Key() || !isOwner(t, cli, one) || !isOwner(t, cli, two) || count(t, cli, "lock/") != 1 {
+		t.Errorf("%q, %q, %d keys", one.Key(), two.Key(), count(t, cli, "lock/"))
+	}
+	must(t, one.Unlock(patient(t)))
+	if isOwner(t, cli, two) {
+		t.Error("the second has a lock that was given back")
+	}
+	// Nothing is left of it: others get it at once, and the late Unlock does not take it from them.
+	other := concurrency.NewMutex(session(t, cli), "lock")
+	must(t, other.TryLock(patient(t)))
+	if err := two.Unlock(patient(t)); err != concurrency.ErrSessionExpired || !isOwner(t, cli, other) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestCO05_TheSameSessionTwice(t *testing.T) {
 	cli := open(t)
 	s := session(t, cli)

@@ -1,6 +1,7 @@
 // Package wire encodes and decodes the messages of etcd's package etcdserverpb that cross into the library, with etcd's field
-// numbers, by hand: the module has no requirements, and Go's protobuf registry refuses two packages that register the same
-// message names, so generated code of ours beside etcd's own could stop a program at its start.
+// numbers, and of the library's own package etclitepb those that are used here. It does so by hand: the module has no
+// requirements, and Go's protobuf registry refuses two packages that register the same message names, so generated code of ours
+// beside etcd's own could stop a program at its start.
 //
 // Encoding appends to a buffer of the caller's: fields in the order of their numbers, zero values left out, members of a
 // oneof kept, as prost and Go's protobuf do. A message within a message is written behind one byte of length, which is made
@@ -25,4 +26,6 @@ const (
 	OpLeaseLeases     = 14
 	OpStatus          = 20
 	OpHashKV          = 21
+	// From 1000 on they are of package etclitepb, for what etcd has no messages for.
+	OpLeaseKeepAliveMs = 1012
 )

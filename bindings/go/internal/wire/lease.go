@@ -143,6 +143,39 @@ func (m *LeaseKeepAliveResponse) Decode(b []byte) error {
 	return r.err
 }
 
+// A LeaseKeepAliveMsResponse is etclitepb's LeaseKeepAliveResponse, which answers a LeaseKeepAliveRequest to the millisecond. A
+// lease that is gone is an error.
+type LeaseKeepAliveMsResponse struct {
+	Header *ResponseHeader `json:"header,omitempty"`
+	ID     int64           `json:"id,omitempty"`
+	TTLMs  int64           `json:"ttl_ms,omitempty"`
+}
+
+// Append encodes the message behind b.
+func (m *LeaseKeepAliveMsResponse) Append(b []byte) []byte {
+	b = appendHeader(b, m.Header)
+	b = appendInt(b, 2, m.ID)
+	return appendInt(b, 3, m.TTLMs)
+}
+
+// Decode reads the message into a zero one.
+func (m *LeaseKeepAliveMsResponse) Decode(b []byte) error {
+	r := reader{rest: b}
+	for r.next() {
+		switch r.field {
+		case 1:
+			sub(&r, &m.Header)
+		case 2:
+			m.ID = r.int()
+		case 3:
+			m.TTLMs = r.int()
+		default:
+			r.skip()
+		}
+	}
+	return r.err
+}
+
 // A LeaseTimeToLiveRequest asks for the time that a lease has left, and for its keys.
 type LeaseTimeToLiveRequest struct {
 	ID   int64 `json:"ID,omitempty"`
