@@ -37,7 +37,7 @@ type LeaseKeepAliveResponse struct {
 	*ResponseHeader
 	// ID is the lease.
 	ID LeaseID
-	// TTL is how long it lasts from now on unless renewed again, in seconds.
+	// TTL is how long it lasts from now on unless renewed again, in seconds, rounded up.
 	TTL int64
 }
 

@@ -21,5 +21,8 @@
 // Authentication, alarms and downgrades are refused with gRPC's code Unimplemented, and so is changing the membership: a
 // store by itself has no members to add.
 //
+// etcd's client renews leases by whole seconds and at most twice a second. A lease that Rust or C has granted for less than a
+// second is better kept alive by them, or by package etclite, which knows its milliseconds.
+//
 // A write whose context ends after the store has taken it may still take effect, as with etcd.
 package etcdv3

@@ -42,7 +42,7 @@ func latencies(s settings, server *server) (map[string]map[string]*rounds, error
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	for round := range s.rounds {
+	for round := range s.turns {
 		synced, err := laps(s.puts, floor.sync)
 		if err != nil {
 			return nil, err

@@ -3,9 +3,9 @@
 // Command bench measures what the Go module costs: beside etcd's own client and a server on loopback, beside as many threads in
 // Rust, and beside the least that the disk and the machine can do. `make -C bindings/go bench` runs it; the output is Markdown.
 //
-// All stores and etcd's data are on one disk, in folders of one directory. Whatever is compared is measured in turns, several
-// rounds of it, and compared within each round, so that a machine that is busy for a while spoils no comparison; figures and
-// ratios are the medians of the rounds. What is told of threads and wake-ups comes from processes of their own, which this
+// All stores and etcd's data are on one disk, in folders of one directory. Whatever is compared is measured in turns, in several
+// rounds, and compared within each round, so that a machine that is busy for a while spoils no comparison; figures and ratios
+// are the medians of the rounds. On a machine that is busy all the time `make bench RUN="chrt -r 1"` helps. What is told of threads and wake-ups comes from processes of their own, which this
 // program starts as itself: a Go process never gives threads back, so it would tell what went before.
 package main
 
@@ -26,7 +26,9 @@ type settings struct {
 	etcd    string
 	rust    string
 	part    string
+	verbose bool
 	rounds  int
+	turns   int
 	puts    int
 	gets    int
 	writers int
@@ -43,9 +45,11 @@ func parse() settings {
 	flag.StringVar(&s.etcd, "etcd", "etcd", "the server's `program`")
 	flag.StringVar(&s.rust, "rust", "", "the `command` that is given --threads, --seconds, --value and --dir: benches/writers.rs; without it there is nothing of Rust")
 	flag.StringVar(&s.part, "part", "", "for the program's own use: only this `part`")
-	flag.IntVar(&s.rounds, "rounds", 5, "rounds of everything")
-	flag.IntVar(&s.puts, "puts", 500, "durable puts by one goroutine a round")
-	flag.IntVar(&s.gets, "gets", 5000, "gets by one goroutine a round")
+	flag.BoolVar(&s.verbose, "v", false, "write the figures of each round to the standard error, in nanoseconds, as JSON")
+	flag.IntVar(&s.rounds, "rounds", 5, "rounds of what runs in processes of its own")
+	flag.IntVar(&s.turns, "turns", 20, "turns of the latencies, which are shorter")
+	flag.IntVar(&s.puts, "puts", 200, "durable puts by one goroutine a turn")
+	flag.IntVar(&s.gets, "gets", 2000, "gets by one goroutine a turn")
 	flag.IntVar(&s.writers, "writers", 1000, "goroutines, or threads, that write at once")
 	flag.IntVar(&s.few, "few", 64, "threads that write in Rust a second time, which has its best with fewer")
 	flag.IntVar(&s.watches, "watches", 1000, "idle watches")
@@ -87,6 +91,9 @@ func run(s settings) error {
 		return err
 	}
 	r.print(os.Stdout)
+	if s.verbose {
+		return json.NewEncoder(os.Stderr).Encode([]any{r.latency, r.writing, r.idle, r.wakeup})
+	}
 	return nil
 }
 

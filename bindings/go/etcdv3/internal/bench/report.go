@@ -98,11 +98,11 @@ func pair(of rounds) string { return duration(median(of.p50())) + ", " + duratio
 func (r *results) conditions() string {
 	m := r.machine
 	return strings.Join([]string{
-		fmt.Sprintf("Medians of %d rounds in turns, ratios in brackets within a round: latencies of the others to package "+
-			"etclite's, its writes per second to theirs.", r.rounds),
+		fmt.Sprintf("Medians of %d rounds (latencies: %d) in turns; in brackets the median of the rounds' ratios: latencies of the "+
+			"others to package etclite's, its writes per second to theirs.", r.rounds, r.turns),
 		fmt.Sprintf("Durable: synced before the call returns; etclite's default, and the server's. Values of %d bytes, %d keys; "+
 			"latencies by one goroutine, %d puts and %d gets a round; %s of writing.", r.value, keys, r.puts, r.gets, r.seconds),
-		fmt.Sprintf("%s, %s, %s, %s; %s.", m.processor, m.memory, m.kernel, m.files, versions()),
+		fmt.Sprintf("%s, %s, %s, %s, %s; %s.", m.processor, m.memory, m.kernel, m.files, scheduling(), versions()),
 		fmt.Sprintf("Load average at the start %s, at the end %s; others used %.0f %% of the processors.", m.load, m.loadAfter, m.others),
 	}, "\n")
 }
