@@ -4,6 +4,7 @@ use std::task::Waker;
 
 use crate::db::Db;
 use crate::error::Result;
+use crate::kv::Revision;
 use crate::op::RangeResponse;
 use crate::watch::{Watch, WatchCanceller};
 
@@ -29,10 +30,16 @@ pub fn wake_when_ready(watch: &WatchCanceller, waker: &Waker) -> bool {
     watch.register(waker)
 }
 
+/// [`Watch::progress`], for who asks while another thread may be reading the watch. What that one has taken counts,
+/// whether or not it has been told of.
+pub fn watch_progress(watch: &WatchCanceller) -> Revision {
+    watch.progress()
+}
+
 /// About how many bytes a watch's batches have at most from now on: see
-/// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes).
-pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) {
-    watch.set_batch_bytes(bytes);
+/// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes). Returns what it was before.
+pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) -> usize {
+    watch.set_batch_bytes(bytes)
 }
 
 /// Whether the store is open. A load.
