@@ -20,7 +20,7 @@ pub fn ids(db: &Db) -> (u64, u64) {
 
 /// Takes no more writes until the store is reopened: a call on it panicked, and nobody knows what it left half done.
 pub fn poison(db: &Db) {
-    db.engine().poison_by_panic();
+    db.engine().poison_by_panic("a call");
 }
 
 /// Has `waker` woken, once, as soon as `next` of the watch may have something to return; true if that is so already. A

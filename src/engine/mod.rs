@@ -476,10 +476,9 @@ impl Engine {
         }
     }
 
-    /// A call panicked inside, and what it left half done nobody knows.
-    pub(crate) fn poison_by_panic(&self) {
-        let cause = std::io::Error::other("a call panicked");
-        self.set_poison(Error::io("finish a call", "", cause));
+    /// A call, or a piece of background work, panicked inside, and what it left half done nobody knows.
+    pub(crate) fn poison_by_panic(&self, what: &'static str) {
+        self.set_poison(Error::io("finish", what, std::io::Error::other("it panicked")));
     }
 
     /// The cluster's id and this member's.

@@ -252,6 +252,7 @@ fn a_panic_inside_does_not_reach_the_hosts_stderr_and_one_outside_does() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(!told.contains("a bug that a test has planted"), "{told}");
     assert!(told.contains("a panic of the host's own"), "{told}");
+    assert!(!told.contains("a bug in the background"), "{told}");
 }
 
 #[test]
@@ -262,6 +263,9 @@ fn panics() {
     // SAFETY: no place for an error.
     assert_eq!(unsafe { etclite_testing_panic(held.db, null_mut()) }, ETCLITE_E_PANIC);
     assert!(std::panic::catch_unwind(|| panic!("a panic of the host's own")).is_err());
+    // As the library starts its threads.
+    let ours = std::thread::Builder::new().name("etclite-flush".to_owned());
+    assert!(ours.spawn(|| panic!("a bug in the background")).unwrap().join().is_err());
     let used = held.use_up();
     // Nothing is written any more; what only lets go works.
     let (poisoned, ok) = (ETCLITE_E_POISONED, ETCLITE_OK);
