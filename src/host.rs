@@ -5,7 +5,7 @@ use std::task::Waker;
 use crate::db::Db;
 use crate::error::Result;
 use crate::kv::Revision;
-use crate::op::RangeResponse;
+use crate::op::{OpResponse, RangeResponse, TxnResponse};
 use crate::watch::{Watch, WatchCanceller};
 
 /// How many forks lie between this process and the one that first asked. A load, once that is done.
@@ -56,6 +56,11 @@ pub fn check_open(db: &Db) -> Result<()> {
 /// As [`Db::query`].
 pub fn leader(db: &Db, name: &[u8]) -> Result<RangeResponse> {
     db.query(crate::coordination::leader_of(name))
+}
+
+/// Whether a txn may have changed something.
+pub fn may_have_written(txn: &TxnResponse) -> bool {
+    txn.responses.iter().any(OpResponse::may_have_written)
 }
 
 /// Merges all that is in memory and in runs into one run, as far as the limit of a run's size allows; history below the
