@@ -27,9 +27,13 @@
  * Bytes are passed as const uint8_t * with a size_t length. They are never NUL-terminated, and may hold any byte. NULL is
  * allowed with length 0 only; a length above PTRDIFF_MAX is refused with INVALID_ARGUMENT. Paths are bytes without NUL.
  *
- * Outputs: a handle or pointer output is set to NULL when the call begins. All other outputs are written only on success,
- * which is any status that is not below 0 unless the function says less. NULL where there must be a pointer is MISUSE,
- * except where a comment says "may be null". Freeing or closing NULL does nothing, and is OK.
+ * Outputs: a handle or pointer output is set to NULL when the call begins, and an etclite_buf output to all zeros; whatever
+ * one held before is not freed. All other outputs are written only on success, which is any status that is not below 0
+ * unless the function says less. NULL where there must be a pointer is MISUSE, except where a comment says "may be null".
+ * Freeing or closing NULL does nothing, and is OK.
+ *
+ * No two outputs of a call may overlap, err among them, and no output may overlap what goes in: the request of etclite_call
+ * and its out are two pieces of memory. That cannot be found out, and is undefined.
  *
  * Nothing is passed by value but integers and pointers: no structs, enums, bit fields, variable arguments or bool. An
  * unknown constant or flag bit is INVALID_ARGUMENT, and so is a reserved field that is not 0.
@@ -77,10 +81,14 @@
  *
  * CLOSING
  *
- * etclite_close ends the handle at once, wakes all who wait in other calls with CLOSED, waits for calls in flight to leave,
- * writes what is in memory, releases the lock of the store's directory and returns the first error in that, if any. It does
- * so even if scans, watches, sessions or other handles that came from the store are still live: those answer CLOSED to
- * whatever needs the store, and must still be freed, in any order. Results are of no store, and go on.
+ * etclite_close ends the handle at once, wakes all who wait in other calls with CLOSED, writes what is in memory, releases
+ * the lock of the store's directory and returns the first error in that, if any. It does so even if scans, watches, sessions
+ * or other handles that came from the store are still live: those answer CLOSED to whatever needs the store, and must still
+ * be freed, in any order. Results are of no store, and go on.
+ *
+ * It waits until no other call with the etclite_db itself is inside. It does not wait for calls with the handles that came
+ * from it: one that is inside at that moment answers CLOSED, maybe a moment after etclite_close has returned, or was done
+ * before. Nothing of them writes to the store's files after etclite_close has returned, so the store can be opened again.
  *
  *
  * THREADS
@@ -504,7 +512,7 @@
 #define ETCLITE_SORT_VALUE 4
 
 /**
- * By key ascending, whatever `sort_by` says: as etcd's `NONE`.
+ * None is asked for: ascending by `sort_by`, as etcd's `NONE`; so by key, if nothing is said.
  */
 #define ETCLITE_ORDER_NONE 0
 
@@ -1262,7 +1270,8 @@ int32_t etclite_buf_free(struct etclite_buf *buf);
  * `spill`, which must then be freed by `etclite_buf_free`, and `*out_len` is 0. Either way the request runs once.
  *
  * Errors: those of the request, as the typed function for it has them; `INVALID_ARGUMENT` if the bytes are no such
- * message; `UNSUPPORTED` for a number that is not in use, and for 30 to 34, which are a group's.
+ * message; `UNSUPPORTED` for a number that is not in use, and for 30 to 34, which are a group's. If no handle is left
+ * for a reply that does not fit: `INDETERMINATE` if the request has written, `FULL` if it has changed nothing.
  */
 ETCLITE_API
 int32_t etclite_call(const struct etclite_db *db,
@@ -1290,7 +1299,8 @@ int32_t etclite_call(const struct etclite_db *db,
  *
  * Errors, of the call as a whole, which has then done nothing: `INVALID_ARGUMENT` if the parts do not add up;
  * `REQUEST_TOO_LARGE` above `ETCLITE_BATCH_REQUESTS_MAX` or `ETCLITE_BATCH_BYTES_MAX` (`detail`: the one passed).
- * `INDETERMINATE`: the requests were run, but no handle is left for their replies.
+ * If no handle is left for replies that do not fit: `INDETERMINATE` if one of the requests may have written, `FULL` if
+ * none has.
  */
 ETCLITE_API
 int32_t etclite_call_batch(const struct etclite_db *db,
@@ -1559,9 +1569,9 @@ int32_t etclite_open(const uint8_t *path,
 
 /**
  * Closes a store for everybody. The handle is invalid from here on, whatever is returned; all who wait in another call
- * are woken with `CLOSED`; calls in flight are waited for; what is in memory is written, and the store can be opened
- * again. Handles that came from it answer `CLOSED`, and must still be freed, in any order. Null is allowed and does
- * nothing.
+ * are woken with `CLOSED`; what is in memory is written, and the store can be opened again. Other calls with this handle
+ * have left when it returns. Handles that came from it answer `CLOSED`, a call that is inside maybe a moment after this
+ * has returned, and must still be freed, in any order. Null is allowed and does nothing.
  *
  * Errors: what could not be written (`IO`, `NO_SPACE`). Nothing that was acknowledged as synced is lost.
  */
@@ -1933,6 +1943,9 @@ int32_t etclite_poller_fd(const struct etclite_poller *poller,
  * reported once, and again only after `etclite_watch_next` or `etclite_watch_next_raw` has returned `ETCLITE_TIMEOUT`:
  * so call that until it does.
  *
+ * That progress is due, which an `etcdserverpb.WatchCreateRequest` can ask for, makes no watch ready: it comes with a read
+ * that finds it due. A wait with a limit, and a read after it, is how to have it in time.
+ *
  * A watch is in one poller at most. Cancelling a watch, or closing its store, makes it ready; freeing it takes it out.
  *
  * Errors: `INVALID_ARGUMENT` if the watch is in a poller already.
@@ -2082,8 +2095,7 @@ int32_t etclite_result_kvs(const struct etclite_result *result,
                            struct etclite_error *err);
 
 /**
- * How many keys the range holds, whatever the limit; of a delete, how many it deleted. -1 if that was not counted: with
- * a limit and without `ETCLITE_RANGE_COUNT`.
+ * How many keys the range holds, whatever the limit; of a delete, how many it deleted; of a put, 0.
  */
 ETCLITE_API
 int32_t etclite_result_count(const struct etclite_result *result,
@@ -2406,8 +2418,8 @@ int32_t etclite_watch_next(struct etclite_watch *watch,
 
 /**
  * The revision up to which everything that matches was returned by the watch: another one from this + 1 continues here.
- * Answers at once, and also on a watch that has ended. While another thread is inside `etclite_watch_next` it is what was
- * so when that began.
+ * Answers at once, also on a watch that has ended and while other threads use it, and never less than before. While
+ * another thread is inside `etclite_watch_next` it is what was so when that began.
  */
 ETCLITE_API
 int32_t etclite_watch_progress(const struct etclite_watch *watch,
@@ -2467,9 +2479,10 @@ int32_t etclite_watch_create_raw(const struct etclite_db *db,
 /**
  * As `etclite_watch_next`, without waiting, and with the events in an `etcdserverpb.WatchResponse`: header and events,
  * or a header alone if progress is due that the request has asked for. `bytes_max` is about how many bytes of events are
- * returned together, at most; 0 is 1 MiB. The response goes to `out`, as in `etclite_call`.
+ * returned together by this call, at most; 0 is 1 MiB. The response goes to `out`, as in `etclite_call`.
  *
- * Returns `ETCLITE_TIMEOUT` if there is nothing now: the poller reports the watch once there is.
+ * Returns `ETCLITE_TIMEOUT` if there is nothing now: the poller reports the watch once there are events. That progress is
+ * due wakes nobody: it comes if it is due when this is called, so who wants it in time calls now and then.
  *
  * Errors: as `etclite_watch_next`. The response's own fields for them, `canceled` and `compact_revision`, are not set:
  * status and `detail` say it.

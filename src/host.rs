@@ -4,7 +4,8 @@ use std::task::Waker;
 
 use crate::db::Db;
 use crate::error::Result;
-use crate::op::RangeResponse;
+use crate::kv::Revision;
+use crate::op::{OpResponse, RangeResponse, TxnResponse};
 use crate::watch::{Watch, WatchCanceller};
 
 /// How many forks lie between this process and the one that first asked. A load, once that is done.
@@ -19,7 +20,7 @@ pub fn ids(db: &Db) -> (u64, u64) {
 
 /// Takes no more writes until the store is reopened: a call on it panicked, and nobody knows what it left half done.
 pub fn poison(db: &Db) {
-    db.engine().poison_by_panic();
+    db.engine().poison_by_panic("a call");
 }
 
 /// Has `waker` woken, once, as soon as `next` of the watch may have something to return; true if that is so already. A
@@ -29,10 +30,16 @@ pub fn wake_when_ready(watch: &WatchCanceller, waker: &Waker) -> bool {
     watch.register(waker)
 }
 
+/// [`Watch::progress`], for who asks while another thread may be reading the watch. What that one has taken counts,
+/// whether or not it has been told of.
+pub fn watch_progress(watch: &WatchCanceller) -> Revision {
+    watch.progress()
+}
+
 /// About how many bytes a watch's batches have at most from now on: see
-/// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes).
-pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) {
-    watch.set_batch_bytes(bytes);
+/// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes). Returns what it was before.
+pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) -> usize {
+    watch.set_batch_bytes(bytes)
 }
 
 /// Whether the store is open. A load.
@@ -49,6 +56,11 @@ pub fn check_open(db: &Db) -> Result<()> {
 /// As [`Db::query`].
 pub fn leader(db: &Db, name: &[u8]) -> Result<RangeResponse> {
     db.query(crate::coordination::leader_of(name))
+}
+
+/// Whether a txn may have changed something.
+pub fn may_have_written(txn: &TxnResponse) -> bool {
+    txn.responses.iter().any(OpResponse::may_have_written)
 }
 
 /// Merges all that is in memory and in runs into one run, as far as the limit of a run's size allows; history below the

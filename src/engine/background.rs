@@ -401,7 +401,7 @@ struct JobGuard<'e> {
 
 impl Drop for JobGuard<'_> {
     fn drop(&mut self) {
-        self.engine.set_poison(Error::Poisoned);
+        self.engine.poison_by_panic("background work");
         let background = &self.engine.background;
         background.end(&mut background.jobs.lock(), self.job);
     }
@@ -410,6 +410,28 @@ impl Drop for JobGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_that_panics_ends_and_poisons_the_store_and_the_hook_is_told_why() {
+        let (told, events) = std::sync::mpsc::channel();
+        let told = std::sync::Mutex::new(told);
+        let hook = move |event: &LogEvent| {
+            let told = told.lock().expect("nobody panics with it");
+            told.send(event.clone()).expect("the test listens");
+        };
+        let db = crate::Options::new().log_hook(hook).in_memory().expect("opens");
+        let guard = JobGuard { engine: db.engine(), job: Job::Flush };
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _guard = guard;
+            panic!("a bug that a test has planted");
+        }));
+        assert!(panicked.is_err());
+        let event = events.recv().expect("the hook is told");
+        let LogEvent::Poisoned(error) = event else { panic!("{event:?}") };
+        assert_eq!(error.to_string(), "cannot finish background work");
+        assert!(matches!(db.put("k", "v"), Err(Error::Poisoned)));
+        db.close().expect("it waits for no job that is gone");
+    }
 
     /// A merge that succeeded cleared what was told of a flush that had failed.
     #[test]

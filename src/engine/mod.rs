@@ -71,6 +71,7 @@ use crate::engine::cursors::{Cursor, Cursors};
 use crate::engine::operations::{Answer, Operation};
 use crate::engine::state::{Changes, Lease, LeaseChange, State};
 use crate::error::{Error, Result};
+use crate::io::sync;
 use crate::io::thread::{forks, process_id};
 use crate::io::{Clock, Disk, DiskLock, Now};
 use crate::kv::{LeaseId, Revision};
@@ -139,11 +140,12 @@ pub(crate) struct Writer {
     pub(crate) catalog: Catalog,
     /// Counters that name files; every catalog edit stores them, so that no name is used twice.
     pub(crate) names: Mutex<Meta>,
-    /// One flush, and one merge, at a time. Taken before any other lock.
-    pub(crate) flushing: Mutex<()>,
-    pub(crate) merging: Mutex<()>,
-    /// From looking at the log's segments to the edit that names them. Taken after those, before the catalog's lock.
-    pub(crate) editing: Mutex<()>,
+    /// One flush, and one merge, at a time. Taken before any other lock, and waited for as long as one takes.
+    pub(crate) flushing: sync::Mutex<()>,
+    pub(crate) merging: sync::Mutex<()>,
+    /// From looking at the log's segments to the edit that names them, which is synced. Taken after those, before the
+    /// catalog's lock.
+    pub(crate) editing: sync::Mutex<()>,
     /// The files are no longer ours. Set with the locks of all maintenance held, looked at under each.
     pub(crate) closed: AtomicBool,
 }
@@ -474,10 +476,9 @@ impl Engine {
         }
     }
 
-    /// A call panicked inside, and what it left half done nobody knows.
-    pub(crate) fn poison_by_panic(&self) {
-        let cause = std::io::Error::other("a call panicked");
-        self.set_poison(Error::io("finish a call", "", cause));
+    /// A call, or a piece of background work, panicked inside, and what it left half done nobody knows.
+    pub(crate) fn poison_by_panic(&self, what: &'static str) {
+        self.set_poison(Error::io("finish", what, std::io::Error::other("it panicked")));
     }
 
     /// The cluster's id and this member's.

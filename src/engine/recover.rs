@@ -30,6 +30,7 @@ use crate::engine::operations::Window;
 use crate::engine::state::{Lease, Standing, State};
 use crate::engine::{Core, Engine, Obstacle, Phase, Writer, apply, background, millis, reorganize, stamp_of};
 use crate::error::{Error, Result};
+use crate::io::sync;
 use crate::io::{Clock, Disk, DiskLock, IoSite, Now, read_full_at};
 use crate::kv::LeaseId;
 use crate::lease::{Lessor, Terms, remaining_at_open};
@@ -506,9 +507,9 @@ impl Writer {
             log,
             catalog,
             names: Mutex::new(names),
-            flushing: Mutex::new(()),
-            merging: Mutex::new(()),
-            editing: Mutex::new(()),
+            flushing: sync::Mutex::default(),
+            merging: sync::Mutex::default(),
+            editing: sync::Mutex::default(),
             closed: AtomicBool::new(false),
         }
     }

@@ -94,4 +94,15 @@ impl OpResponse {
             OpResponse::Advance(advance) => advance.revision,
         }
     }
+
+    /// Whether the operation may have changed something: no read, and neither a delete of nothing nor a txn that did
+    /// nothing else.
+    pub(crate) fn may_have_written(&self) -> bool {
+        match self {
+            OpResponse::Range(_) => false,
+            OpResponse::Delete(delete) => delete.deleted > 0,
+            OpResponse::Txn(txn) => txn.responses.iter().any(OpResponse::may_have_written),
+            OpResponse::Put(_) | OpResponse::Grant(_) | OpResponse::Revoke(_) | OpResponse::Advance(_) => true,
+        }
+    }
 }

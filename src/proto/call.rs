@@ -26,24 +26,24 @@ pub(super) fn dispatch_other(db: &Db, operation: u32, request: &[u8]) -> Result<
         super::RANGE => range(db, request),
         super::COMPACT => with(db, request, compact),
         super::LEASE_KEEPALIVE => with(db, request, lease_keep_alive),
-        super::LEASE_TIME_TO_LIVE => with(db, request, lease_time_to_live),
-        super::LEASE_LEASES => with(db, request, lease_leases),
-        super::STATUS => with(db, request, upkeep::status),
-        super::HASH_KV => with(db, request, upkeep::hash_kv),
-        super::HASH => with(db, request, upkeep::hash),
-        super::ALARM => with(db, request, upkeep::alarm),
+        super::LEASE_TIME_TO_LIVE => read(db, request, lease_time_to_live),
+        super::LEASE_LEASES => read(db, request, lease_leases),
+        super::STATUS => read(db, request, upkeep::status),
+        super::HASH_KV => read(db, request, upkeep::hash_kv),
+        super::HASH => read(db, request, upkeep::hash),
+        super::ALARM => read(db, request, upkeep::alarm),
         super::DEFRAGMENT => with(db, request, upkeep::defragment),
         super::COMPACT_WITH => with(db, request, ours::compact),
         super::LEASE_KEEPALIVE_MS => with(db, request, ours::lease_keep_alive),
-        super::LEASE_TIME_TO_LIVE_MS => with(db, request, ours::lease_time_to_live),
-        super::LEASE_LIST_MS => with(db, request, ours::lease_list),
+        super::LEASE_TIME_TO_LIVE_MS => read(db, request, ours::lease_time_to_live),
+        super::LEASE_LIST_MS => read(db, request, ours::lease_list),
         super::CURSOR_CREATE => with(db, request, cursors::create),
         super::CURSOR_RESET => with(db, request, cursors::reset),
-        super::CURSOR_STATUS => with(db, request, cursors::status),
+        super::CURSOR_STATUS => read(db, request, cursors::status),
         super::CURSOR_DROP => with(db, request, cursors::end),
-        super::CURSOR_LIST => with(db, request, cursors::list),
+        super::CURSOR_LIST => read(db, request, cursors::list),
         super::SYNC => with(db, request, upkeep::sync),
-        super::STATS => with(db, request, upkeep::stats),
+        super::STATS => read(db, request, upkeep::stats),
         super::MEMBER_ADD..=super::MEMBER_PROMOTE => Err(Error::Unsupported { what: "a change of members" }),
         _ => Err(Error::Unsupported { what: "an operation of that number" }),
     }
@@ -56,6 +56,15 @@ fn with<Q: Message + Default, A: Message>(
     call: fn(&Db, Identity, Q) -> Result<A>,
 ) -> Result<Reply> {
     Ok(Reply::encode(&call(db, Identity::of(db), decode(request)?)?))
+}
+
+/// The same of a call that changes nothing.
+fn read<Q: Message + Default, A: Message>(
+    db: &Db,
+    request: &[u8],
+    call: fn(&Db, Identity, Q) -> Result<A>,
+) -> Result<Reply> {
+    with(db, request, call).map(|reply| reply.written(false))
 }
 
 fn range(db: &Db, request: &[u8]) -> Result<Reply> {

@@ -23,6 +23,7 @@ use crate::watch::WatchBatch;
 #[derive(Clone, Debug)]
 pub struct Reply {
     body: Body,
+    may_have_written: bool,
 }
 
 /// What is asked for most is encoded from the store's own values; the rest was encoded already.
@@ -36,24 +37,29 @@ enum Body {
 
 impl Reply {
     pub(super) fn get(identity: Identity, revision: Revision, kv: Option<KeyValue>) -> Self {
-        Reply { body: Body::Get { identity, revision, kv } }
+        Reply { body: Body::Get { identity, revision, kv }, may_have_written: false }
     }
 
     pub(super) fn range(identity: Identity, response: RangeResponse) -> Self {
-        Reply { body: Body::Range { identity, response } }
+        Reply { body: Body::Range { identity, response }, may_have_written: false }
     }
 
     pub(super) fn put(identity: Identity, response: PutResponse) -> Self {
-        Reply { body: Body::Put { identity, response } }
+        Reply { body: Body::Put { identity, response }, may_have_written: true }
     }
 
+    /// Of what may have written.
     pub(super) fn encode(message: &impl Message) -> Self {
-        Reply { body: Body::Encoded(message.encode_to_vec()) }
+        Reply { body: Body::Encoded(message.encode_to_vec()), may_have_written: true }
+    }
+
+    pub(super) fn written(self, may_have_written: bool) -> Self {
+        Reply { may_have_written, ..self }
     }
 
     /// The response that tells a batch of a watch; see [`watch_response`](super::watch_response).
     pub fn watch(identity: Identity, watch_id: i64, batch: WatchBatch) -> Self {
-        Reply::encode(&super::watch_response(identity, watch_id, batch))
+        Reply::encode(&super::watch_response(identity, watch_id, batch)).written(false)
     }
 
     /// Its length in bytes.
@@ -64,6 +70,11 @@ impl Reply {
             Body::Put { identity, response } => put_parts(*identity, response).len(),
             Body::Encoded(bytes) => bytes.len(),
         }
+    }
+
+    /// Whether the request may have changed something. If not, a caller for whom the reply is lost may simply ask again.
+    pub fn may_have_written(&self) -> bool {
+        self.may_have_written
     }
 
     /// Whether it has no bytes: a message all of whose fields are unset.

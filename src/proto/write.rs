@@ -209,7 +209,9 @@ impl Form {
             (Err(error), Some(afterwards)) => return Err(afterwards.error(db, error)),
             (ended, _) => ended?,
         };
-        match (self.message, response) {
+        // What was answered under an operation id is itself kept.
+        let may_have_written = replay.is_some() || response.may_have_written();
+        let reply = match (self.message, response) {
             (Message::Put, OpResponse::Put(put)) => Ok(Reply::put(identity, put)),
             (Message::OurPut | Message::OurDeleteRange, OpResponse::Txn(fenced)) => {
                 Ok(self.message.single(identity, unfenced(self.message, fenced), replay))
@@ -222,7 +224,8 @@ impl Form {
                 Ok(Reply::encode(&our::TxnResponse { replay, ..txn }))
             }
             (message, response) => Ok(message.single(identity, response, replay)),
-        }
+        };
+        reply.map(|reply| reply.written(may_have_written))
     }
 }
 

@@ -184,12 +184,7 @@ impl Watch {
     ///
     /// Differs from etcd: a `WatchProgressRequest` is answered only once all watchers of its stream are at the head.
     pub fn progress(&self) -> Revision {
-        // In this order: all up to this `matched` are marked in the slot that is read next.
-        let matched = self.hub.matched();
-        if is_planted(Bug::ProgressAhead) {
-            return matched.into();
-        }
-        self.slot.progress(matched).into()
+        progress(&self.hub, &self.slot)
     }
 
     /// The first revision that this watch delivers: the one asked for, or the next one when it was started.
@@ -197,9 +192,9 @@ impl Watch {
         self.start.into()
     }
 
-    /// From now on as if [`WatchBuilder::batch_bytes`] had been given `bytes`.
-    pub(crate) fn set_batch_bytes(&mut self, bytes: usize) {
-        self.spec.batch_bytes = bytes;
+    /// From now on as if [`WatchBuilder::batch_bytes`] had been given `bytes`. What it was before.
+    pub(crate) fn set_batch_bytes(&mut self, bytes: usize) -> usize {
+        std::mem::replace(&mut self.spec.batch_bytes, bytes)
     }
 
     /// Whether the watch has ended: there is nothing more to come.
@@ -337,6 +332,16 @@ impl Watch {
     }
 }
 
+/// How far a watch has been read.
+fn progress(hub: &Hub, slot: &Slot) -> Revision {
+    // In this order: all up to this `matched` are marked in the slot that is read next.
+    let matched = hub.matched();
+    if is_planted(Bug::ProgressAhead) {
+        return matched.into();
+    }
+    slot.progress(matched).into()
+}
+
 /// Why [`Watch::idle`] returned.
 enum Idle {
     Woken,
@@ -385,6 +390,11 @@ impl WatchCanceller {
     pub fn cancel(&self) {
         self.hub.remove(&self.slot);
         self.slot.end(Error::Canceled);
+    }
+
+    /// [`Watch::progress`].
+    pub(crate) fn progress(&self) -> Revision {
+        progress(&self.hub, &self.slot)
     }
 
     /// Has `waker` woken once the watch has something to do; true if it has already. One waker per watch.

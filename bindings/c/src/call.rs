@@ -1,8 +1,8 @@
 //! The second tier: any request as bytes, for bindings of other languages. What the bytes mean is decided in
 //! `etclite::proto`; here they are taken in and handed out.
 
-use etclite::Error;
 use etclite::proto::{self, Reply};
+use etclite::{Applied, Error};
 
 use crate::argument::bytes;
 use crate::buf::etclite_buf;
@@ -29,7 +29,8 @@ pub const ETCLITE_BATCH_BYTES_MAX: u32 = 1_048_576;
 /// `spill`, which must then be freed by `etclite_buf_free`, and `*out_len` is 0. Either way the request runs once.
 ///
 /// Errors: those of the request, as the typed function for it has them; `INVALID_ARGUMENT` if the bytes are no such
-/// message; `UNSUPPORTED` for a number that is not in use, and for 30 to 34, which are a group's.
+/// message; `UNSUPPORTED` for a number that is not in use, and for 30 to 34, which are a group's. If no handle is left
+/// for a reply that does not fit: `INDETERMINATE` if the request has written, `FULL` if it has changed nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_call(
     db: *const etclite_db,
@@ -50,9 +51,7 @@ pub unsafe extern "C" fn etclite_call(
             let database = database(db)?;
             panic_if_asked(op);
             let reply = proto::execute(&database.db, op, request)?;
-            place
-                .put_reply(&reply)
-                .map_err(|failure| if op == proto::RANGE { failure } else { failure.after_write() })?;
+            place.put_reply(&reply).map_err(|failure| failure.after(reply.may_have_written()))?;
             Ok(ETCLITE_OK)
         })
     }
@@ -72,7 +71,8 @@ pub unsafe extern "C" fn etclite_call(
 ///
 /// Errors, of the call as a whole, which has then done nothing: `INVALID_ARGUMENT` if the parts do not add up;
 /// `REQUEST_TOO_LARGE` above `ETCLITE_BATCH_REQUESTS_MAX` or `ETCLITE_BATCH_BYTES_MAX` (`detail`: the one passed).
-/// `INDETERMINATE`: the requests were run, but no handle is left for their replies.
+/// If no handle is left for replies that do not fit: `INDETERMINATE` if one of the requests may have written, `FULL` if
+/// none has.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_call_batch(
     db: *const etclite_db,
@@ -92,7 +92,8 @@ pub unsafe extern "C" fn etclite_call_batch(
             let database = database(db)?;
             requests.iter().for_each(|(op, _)| panic_if_asked(*op));
             let replies = proto::batch(&database.db, &requests);
-            put_all(place, replies).map_err(Failure::after_write)?;
+            let wrote = replies.iter().any(may_have_written);
+            put_all(place, replies).map_err(|failure| failure.after(wrote))?;
             Ok(ETCLITE_OK)
         })
     }
@@ -132,6 +133,13 @@ fn too_large(max: u32) -> Failure {
         code: ETCLITE_E_REQUEST_TOO_LARGE,
         message: "a batch of too many requests or bytes",
         detail: max.into(),
+    }
+}
+
+fn may_have_written(reply: &Result<Reply, Error>) -> bool {
+    match reply {
+        Ok(reply) => reply.may_have_written(),
+        Err(error) => error.applied() != Applied::No,
     }
 }
 

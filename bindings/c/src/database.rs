@@ -161,9 +161,9 @@ fn size(bytes: i64) -> Result<usize, Failure> {
 }
 
 /// Closes a store for everybody. The handle is invalid from here on, whatever is returned; all who wait in another call
-/// are woken with `CLOSED`; calls in flight are waited for; what is in memory is written, and the store can be opened
-/// again. Handles that came from it answer `CLOSED`, and must still be freed, in any order. Null is allowed and does
-/// nothing.
+/// are woken with `CLOSED`; what is in memory is written, and the store can be opened again. Other calls with this handle
+/// have left when it returns. Handles that came from it answer `CLOSED`, a call that is inside maybe a moment after this
+/// has returned, and must still be freed, in any order. Null is allowed and does nothing.
 ///
 /// Errors: what could not be written (`IO`, `NO_SPACE`). Nothing that was acknowledged as synced is lost.
 #[unsafe(no_mangle)]

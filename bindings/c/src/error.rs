@@ -81,11 +81,11 @@ impl Failure {
         Failure::Boundary { code: ETCLITE_E_FULL, message, detail: max }
     }
 
-    /// What to tell if the answer to a write cannot be handed out, there being no handle left for it: `FULL` would say
-    /// that nothing was done.
-    pub(crate) fn after_write(self) -> Self {
+    /// What to tell if the answer to a request cannot be handed out, there being no handle left for it: `FULL` says that
+    /// nothing was done, which is not so of one that may have written.
+    pub(crate) fn after(self, may_have_written: bool) -> Self {
         match self {
-            Failure::Boundary { code: ETCLITE_E_FULL, .. } => Failure::boundary(
+            Failure::Boundary { code: ETCLITE_E_FULL, .. } if may_have_written => Failure::boundary(
                 ETCLITE_E_INDETERMINATE,
                 "the write took effect, but no handle is left for its answer",
             ),

@@ -1,4 +1,4 @@
-//! Forks and panics in a process of their own. Each test here starts this program once more, for the one test that is
+//! Forks, panics and the last handle in a process of their own. Each test here starts this program once more, for the one test that is
 //! its other side, so that no other test's thread stands in the middle of something when it forks.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests, which are the outside")]
@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 use std::ptr::{null, null_mut};
 
 use crate::buf::{etclite_buf, etclite_buf_free};
+use crate::call::etclite_call;
 use crate::code::*;
 use crate::coordination::mutex::*;
 use crate::coordination::{election::*, session::*};
@@ -19,6 +20,7 @@ use crate::kv::*;
 use crate::maintenance::*;
 use crate::result::*;
 use crate::testing::etclite_testing_panic;
+use crate::txn::*;
 
 /// Where the other side finds its directory.
 const DIR: &str = "ETCLITE_FFI_TEST_DIR";
@@ -252,6 +254,7 @@ fn a_panic_inside_does_not_reach_the_hosts_stderr_and_one_outside_does() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(!told.contains("a bug that a test has planted"), "{told}");
     assert!(told.contains("a panic of the host's own"), "{told}");
+    assert!(!told.contains("a bug in the background"), "{told}");
 }
 
 #[test]
@@ -262,6 +265,9 @@ fn panics() {
     // SAFETY: no place for an error.
     assert_eq!(unsafe { etclite_testing_panic(held.db, null_mut()) }, ETCLITE_E_PANIC);
     assert!(std::panic::catch_unwind(|| panic!("a panic of the host's own")).is_err());
+    // As the library starts its threads.
+    let ours = std::thread::Builder::new().name("etclite-flush".to_owned());
+    assert!(ours.spawn(|| panic!("a bug in the background")).unwrap().join().is_err());
     let used = held.use_up();
     // Nothing is written any more; what only lets go works.
     let (poisoned, ok) = (ETCLITE_E_POISONED, ETCLITE_OK);
@@ -269,4 +275,68 @@ fn panics() {
     assert_eq!(used[7..9], [ok, ok]);
     let again = etclite::Db::open(dir.join("store")).unwrap();
     assert_eq!((again.get("a").unwrap().unwrap().value, again.get("b").unwrap()), ("1".into(), None));
+}
+
+#[test]
+fn with_no_handle_left_a_read_is_full_and_a_write_is_indeterminate_and_nothing_is_lost() {
+    run("full", tempfile::tempdir().unwrap().path());
+}
+
+/// Takes up a handle.
+struct Filler;
+
+impl crate::handle::Object for Filler {
+    type Opaque = ();
+    const KIND: u64 = 63;
+}
+
+#[test]
+#[ignore = "the other side of the test of the last handle"]
+fn full() {
+    let Some(dir) = dir() else { return };
+    let held = Held::new(&dir.join("store"));
+    let (key, none) = (b"k".as_ptr(), null_mut());
+    // SAFETY: zero is the default of each field.
+    let mut options: etclite_put_options = unsafe { std::mem::zeroed() };
+    (options.struct_size, options.flags) = (size_of::<etclite_put_options>(), ETCLITE_PUT_PREV_KV);
+    let (mut reads, mut writes) = (null_mut(), null_mut());
+    // SAFETY: all that is passed in lives in this frame.
+    unsafe {
+        assert_eq!(etclite_txn_new(&raw mut reads, none), ETCLITE_OK);
+        assert_eq!(etclite_txn_get(reads, key, 1, none), ETCLITE_OK);
+        assert_eq!(etclite_txn_new(&raw mut writes, none), ETCLITE_OK);
+        assert_eq!(etclite_txn_put(writes, key, 1, key, 1, null(), none), ETCLITE_OK);
+    }
+    let mut last = null_mut();
+    while let Ok(filler) = crate::handle::publish(Filler) {
+        last = filler;
+    }
+    let (mut result, mut answers, mut succeeded, mut deleted) = (null_mut(), null_mut(), 9, 9);
+    let (mut len, mut spill) = (9, etclite_buf { data: null(), len: 0, token: 0 });
+    let mut call = |op: u32, request: &[u8]| {
+        let (out, len, spill) = (null_mut(), &raw mut len, &raw mut spill);
+        // SAFETY: all that is passed in lives in this frame.
+        unsafe { etclite_call(held.db, op, request.as_ptr(), request.len(), out, 0, len, spill, null_mut()) }
+    };
+    // The key "k", without and with a value.
+    let (get, put) = ([0x0a, 1, b'k'], [0x0a, 1, b'k', 0x12, 1, b'v']);
+    let [full, unknown] = [ETCLITE_E_FULL, ETCLITE_E_INDETERMINATE];
+    assert_eq!([call(1, &get), call(14, &[]), call(20, &[]), call(21, &[])], [full; 4]);
+    assert_eq!([call(4, &[]), call(3, &get)], [full; 2], "what could have written and has not");
+    assert_eq!(call(2, &put), unknown);
+    // SAFETY: all that is passed in lives in this frame.
+    unsafe {
+        assert_eq!(etclite_txn_commit(held.db, reads, &raw mut succeeded, &raw mut answers, none), full);
+        assert_eq!(etclite_txn_commit(held.db, writes, &raw mut succeeded, &raw mut answers, none), unknown);
+        let mut delete = |key: *const u8| {
+            etclite_delete(held.db, key, 1, null(), 0, 0, &raw mut deleted, &raw mut result, null_mut())
+        };
+        assert_eq!([delete(b"?".as_ptr()), delete(key)], [full, unknown]);
+        assert_eq!(etclite_put(held.db, key, 1, key, 1, &raw const options, &raw mut result, none), unknown);
+        assert_eq!(etclite_election_observe(held.election, 0, &raw mut result, none), full);
+        assert_eq!(etclite_election_observe(held.election, 0, &raw mut result, none), full);
+        assert!(crate::handle::free::<Filler>(last).is_ok());
+        assert_eq!(etclite_election_observe(held.election, 0, &raw mut result, none), ETCLITE_OK, "it comes again");
+        assert_eq!(etclite_election_observe(held.election, 0, &raw mut result, none), ETCLITE_TIMEOUT);
+    }
 }

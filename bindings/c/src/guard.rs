@@ -1,8 +1,8 @@
 //! The door that every call comes through: panics stay inside, and errors are told in C's way.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::code::ETCLITE_OK;
 use crate::error::{Failure, etclite_error};
@@ -54,21 +54,36 @@ thread_local! {
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From the first call on a panic inside of the library is noted for the caller instead of being printed.
+/// From the first call on a panic inside of the library is noted for the caller instead of being printed, and one in a
+/// thread of ours is not printed either: what becomes of it, a store that takes no more writes, is told to the log sink.
+///
+/// Who finds that another thread is installing this goes on without it: to wait would be for ever in a process that was
+/// forked just then.
 fn quiet_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if DEPTH.get() == 0 {
-                before(panic);
-                return;
-            }
-            let payload = panic.payload();
-            let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-            let text = text.unwrap_or("no message");
-            let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
-            MESSAGE.set(format!("{text}{}", place.unwrap_or_default()));
-        }));
-    });
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    // Relaxed: nothing is read that the installing thread wrote, but by std's own functions.
+    if INSTALLED.load(Ordering::Relaxed) || INSTALLED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if DEPTH.get() > 0 {
+            MESSAGE.set(told(panic));
+        } else if !is_ours() {
+            before(panic);
+        }
+    }));
+}
+
+/// What a panic said, and where.
+fn told(panic: &PanicHookInfo<'_>) -> String {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
+    format!("{}{}", text.unwrap_or("no message"), place.unwrap_or_default())
+}
+
+/// Whether the library has started this thread. It names all of its threads so.
+fn is_ours() -> bool {
+    std::thread::current().name().is_some_and(|name| name.starts_with("etclite-"))
 }

@@ -21,11 +21,14 @@
 //! call. Their pins are counted in [`STRIPES`] cells, each thread in its own; the word of such a slot counts none. A
 //! pin is added first and the word looked at after; freeing clears the live bit first and looks at the cells after. All
 //! four are sequentially consistent, so of a call and a close that meet at least one sees the other. The cells belong
-//! to the slot, not to the object, and are never freed.
+//! to the slot, not to the object, and are never freed. So the pin of a call that comes too late may be counted for
+//! whatever is in the slot by then. If that is another database, and it ends meanwhile, then the late call may be the
+//! one that is left to destroy it; if it is an object of another kind, its own word alone counts, and the late call lets
+//! it be.
 //!
-//! **No lock is taken**, for allocating a slot neither (closing a database is the exception, and refused after a fork): in
-//! a process that was forked while another thread stood in the middle of something, everything still answers. A slot notes how many forks lay before it, and a handle from
-//! before a fork is `FORKED`.
+//! **No lock is taken**, neither for allocating a slot nor for waiting until a database is left: in a process that was
+//! forked while another thread stood in the middle of something, everything still answers. A slot notes how many forks
+//! lay before it, and a handle from before a fork is `FORKED`.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -33,7 +36,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use etclite::Db;
 
@@ -69,10 +72,11 @@ pub(crate) fn publish<T: Object>(object: T) -> Result<*mut T::Opaque, Failure> {
         return Err(Failure::full("handles", HANDLES_MAX.into()));
     };
     let slot = TABLE.slot(index).ok_or(Failure::full("handles", HANDLES_MAX.into()))?;
+    let forks = etclite::host::forks();
     if T::STRIPED {
-        slot.give_stripes();
+        slot.give_stripes(forks);
     }
-    slot.forks.store(etclite::host::forks(), Ordering::Relaxed);
+    slot.forks.store(forks, Ordering::Relaxed);
     // SAFETY: the slot was taken from the free ones, is dead and has no pins, so nobody else reads or writes its object.
     unsafe { *slot.object.get() = Some(Box::new(object)) };
     let generation = slot.word.load(Ordering::Relaxed) >> GENERATION_SHIFT;
@@ -88,13 +92,7 @@ pub(crate) fn pin<T: Object>(handle: *const T::Opaque) -> Result<Pinned<T>, Fail
     let expected = word_of(token.generation, T::KIND) | LIVE;
     check_fork(slot, expected)?;
     if T::STRIPED {
-        let stripe = slot.stripe().ok_or(Failure::misuse())?;
-        stripe.fetch_add(1, Ordering::SeqCst);
-        if slot.word.load(Ordering::SeqCst) != expected {
-            slot.unpin_striped(token.index, stripe);
-            return Err(Failure::misuse());
-        }
-        return Ok(Pinned { slot, index: token.index, stripe: Some(stripe), object: PhantomData });
+        return pin_striped(slot, token.index, expected);
     }
     // Acquires the object that the word's publication released.
     let pinned = slot.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
@@ -102,6 +100,16 @@ pub(crate) fn pin<T: Object>(handle: *const T::Opaque) -> Result<Pinned<T>, Fail
     });
     pinned.map_err(|_| Failure::misuse())?;
     Ok(Pinned { slot, index: token.index, stripe: None, object: PhantomData })
+}
+
+fn pin_striped<T: Object>(slot: &'static Slot, index: u32, expected: u64) -> Result<Pinned<T>, Failure> {
+    let stripe = slot.stripe().ok_or(Failure::misuse())?;
+    stripe.fetch_add(1, Ordering::SeqCst);
+    if slot.word.load(Ordering::SeqCst) != expected {
+        slot.unpin_striped(index, stripe, T::KIND);
+        return Err(Failure::misuse());
+    }
+    Ok(Pinned { slot, index, stripe: Some(stripe), object: PhantomData })
 }
 
 /// Ends the handle. The object is destroyed as soon as no call is inside: here, or when the last one leaves.
@@ -115,7 +123,7 @@ pub(crate) fn free<T: Object>(handle: *const T::Opaque) -> Result<(), Failure> {
         .fetch_update(Ordering::SeqCst, Ordering::Acquire, |word| (word & !PINS == expected).then_some(word & !LIVE));
     let word = ended.map_err(|_| Failure::misuse())?;
     if T::STRIPED {
-        slot.destroy_if_unpinned(token.index);
+        slot.destroy_if_unpinned(token.index, T::KIND);
     } else if word & PINS == 0 {
         slot.destroy(token.index);
     }
@@ -161,11 +169,20 @@ impl<T: Object> Deref for Pinned<T> {
 
 impl<T: Object> Pinned<T> {
     /// Waits until no other call is inside. The handle must have ended, or it waits for who comes next, too.
+    ///
+    /// It looks again and again, for a while at each turn of this thread and then once a millisecond. To be told instead
+    /// would take a lock, which a process forked at the wrong moment would find held for ever; and who is inside of a
+    /// store that is closed is soon gone.
     pub(crate) fn await_others(&self) {
         let mine = u64::from(self.stripe.is_some());
-        let mut waiting = leaving();
+        let mut turns = 0;
         while self.slot.striped_pins() > mine {
-            waiting = LEAVING.1.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            if turns < AWAIT_TURNS {
+                turns += 1;
+                std::thread::yield_now();
+            } else {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
         }
     }
 }
@@ -178,7 +195,7 @@ impl<T: Object> Drop for Pinned<T> {
             etclite::host::poison(db);
         }
         match self.stripe {
-            Some(stripe) => self.slot.unpin_striped(self.index, stripe),
+            Some(stripe) => self.slot.unpin_striped(self.index, stripe, T::KIND),
             None => self.slot.unpin(self.index),
         }
     }
@@ -242,6 +259,9 @@ struct Slot {
 // the slot to himself, as the word says.
 unsafe impl Sync for Slot {}
 
+/// How often who waits for others gives way before he rests.
+const AWAIT_TURNS: u32 = 100;
+
 /// How many cells share the pins of a database.
 const STRIPES: usize = 16;
 
@@ -267,22 +287,21 @@ impl Slot {
         }
     }
 
-    fn unpin_striped(&self, index: u32, stripe: &AtomicU64) {
+    /// Takes away a pin that was counted in a cell for an object of a striped kind, whether or not it was in time.
+    fn unpin_striped(&self, index: u32, stripe: &AtomicU64, kind: u64) {
         stripe.fetch_sub(1, Ordering::SeqCst);
-        self.destroy_if_unpinned(index);
+        self.destroy_if_unpinned(index, kind);
     }
 
-    /// Destroys the object of a database whose handle has ended, unless a call is inside, which will then do it.
-    fn destroy_if_unpinned(&self, index: u32) {
+    /// Destroys the object of this striped kind whose handle has ended, unless a call is inside, which will then do it.
+    /// An object of any other kind, which the slot may have by now, is let be: who ends it destroys it.
+    fn destroy_if_unpinned(&self, index: u32, kind: u64) {
         let word = self.word.load(Ordering::SeqCst);
-        // A kind says that there is an object; the one pin is the mark of who destroys it.
-        if word & LIVE != 0 || word >> WORD_KIND_SHIFT & 0x3f == 0 || word & PINS != 0 {
+        // The one pin that such a word may have is the mark of who destroys the object.
+        if word & LIVE != 0 || word >> WORD_KIND_SHIFT & 0x3f != kind || word & PINS != 0 {
             return;
         }
-        // Somebody may be closing it, and waits for those who were inside. The lock is taken so that he cannot have
-        // looked and not yet be waiting.
-        drop(leaving());
-        LEAVING.1.notify_all();
+        // The word has the generation, so what is claimed is what was looked at.
         let claim = || self.word.compare_exchange(word, word + 1, Ordering::SeqCst, Ordering::Relaxed);
         if self.striped_pins() == 0 && claim().is_ok() {
             self.destroy(index);
@@ -309,10 +328,16 @@ impl Slot {
         drop(object);
     }
 
-    fn give_stripes(&self) {
-        if self.stripes.load(Ordering::Acquire).is_null() {
-            // Nobody else is here: the slot was free.
-            self.stripes.store(Box::into_raw(Box::default()), Ordering::Release);
+    /// Gives a slot that was free, so that nobody else is here, its cells.
+    fn give_stripes(&self, forks: u64) {
+        match self.stripes() {
+            None => self.stripes.store(Box::into_raw(Box::default()), Ordering::Release),
+            // A thread of the parent that came too late may have been counted just then, and leaves in the parent alone.
+            // No thread of this process was: it is refused before, since the slot is from before the fork.
+            Some(stripes) if self.forks.load(Ordering::Relaxed) != forks => {
+                stripes.iter().for_each(|stripe| stripe.0.store(0, Ordering::SeqCst));
+            }
+            Some(_) => {}
         }
     }
 
@@ -324,14 +349,6 @@ impl Slot {
     fn stripe(&self) -> Option<&'static AtomicU64> {
         Some(&self.stripes()?[own_stripe()].0)
     }
-}
-
-/// Where who closes a database waits for the calls inside: one place for all, since few ever do. Of std, since a forked
-/// child may wait here, too: parking_lot's table of who waits does not survive that.
-static LEAVING: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
-
-fn leaving() -> MutexGuard<'static, ()> {
-    LEAVING.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The cell of this thread.

@@ -46,7 +46,7 @@ pub const ETCLITE_SORT_MOD: u32 = 3;
 /// By value.
 pub const ETCLITE_SORT_VALUE: u32 = 4;
 
-/// By key ascending, whatever `sort_by` says: as etcd's `NONE`.
+/// None is asked for: ascending by `sort_by`, as etcd's `NONE`; so by key, if nothing is said.
 pub const ETCLITE_ORDER_NONE: u32 = 0;
 /// The smallest first.
 pub const ETCLITE_ORDER_ASCEND: u32 = 1;
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn etclite_put(
             let response = database.db.put_with(key, value, options)?;
             if let Some(result) = result {
                 let written = ResultObject::written(&database.db, response.revision, response.prev.as_slice(), 0);
-                *result = handle::publish(written).map_err(Failure::after_write)?;
+                *result = handle::publish(written).map_err(|failure| failure.after(true))?;
             }
             Ok(ETCLITE_OK)
         })
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn etclite_delete(
             if let Some(prev) = prev {
                 let ResponseParts { revision, kvs, count } = ResponseParts::from(&response);
                 let written = ResultObject::written(&database.db, revision, kvs, count);
-                *prev = handle::publish(written).map_err(Failure::after_write)?;
+                *prev = handle::publish(written).map_err(|failure| failure.after(count > 0))?;
             }
             if !deleted.is_null() {
                 *out(deleted)? = signed(response.deleted);
@@ -418,7 +418,7 @@ fn sort_of(options: &etclite_range_options) -> Result<(SortTarget, SortOrder), F
         _ => return Err(invalid()),
     };
     match options.sort_order {
-        // As etcd: no order with a target that is not the key is ascending.
+        // As etcd, which sorts by a target other than the key even if no order is asked for.
         ETCLITE_ORDER_NONE | ETCLITE_ORDER_ASCEND => Ok((target, SortOrder::Ascend)),
         ETCLITE_ORDER_DESCEND => Ok((target, SortOrder::Descend)),
         _ => Err(invalid()),

@@ -9,22 +9,14 @@
 //! | `argument.rs` | pointers and numbers from C, checked |
 //! | `error.rs`, `code.rs` | `etclite_error`, and the status codes written out |
 //! | `database.rs` | open, close, status |
-//! | `kv.rs`, `result.rs` | keys, and what is read of them |
-//! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
-//! | `coordination.rs` | sessions, locks, elections |
-//! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
-//! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
-//! | `maintenance.rs` | figures, copies, checks |
-//! | `replicate.rs` | groups, which this release does not have |
-//! | `buf.rs`, `json.rs` | bytes that the library owns; reports in JSON |
 //! | `kv.rs`, `scan.rs`, `result.rs` | keys, and what is read of them |
 //! | `txn.rs`, `lease.rs` | txns; leases |
 //! | `coordination.rs` | sessions, locks, elections |
 //! | `watch.rs`, `poller.rs`, `flag.rs` | watches, and waiting for many of them at one descriptor |
-//! | `buf.rs`, `reply.rs`, `json.rs` | bytes that the library owns; answers in bytes; reports in JSON |
 //! | `call.rs`, `watch_raw.rs` | any request, and watches, in messages: for bindings |
 //! | `library.rs`, `log.rs` | what the library says of itself; the log sink |
 //! | `maintenance.rs` | figures, copies, checks |
+//! | `replicate.rs` | groups, which this release does not have |
 //! | `buf.rs`, `reply.rs`, `json.rs` | bytes that the library owns; answers in bytes; reports in JSON |
 //! | `testing.rs` | what only the test suites call |
 //!

@@ -319,6 +319,9 @@ pub unsafe extern "C" fn etclite_poller_fd(
 /// reported once, and again only after `etclite_watch_next` or `etclite_watch_next_raw` has returned `ETCLITE_TIMEOUT`:
 /// so call that until it does.
 ///
+/// That progress is due, which an `etcdserverpb.WatchCreateRequest` can ask for, makes no watch ready: it comes with a read
+/// that finds it due. A wait with a limit, and a read after it, is how to have it in time.
+///
 /// A watch is in one poller at most. Cancelling a watch, or closing its store, makes it ready; freeing it takes it out.
 ///
 /// Errors: `INVALID_ARGUMENT` if the watch is in a poller already.

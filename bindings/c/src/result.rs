@@ -203,8 +203,7 @@ pub unsafe extern "C" fn etclite_result_kvs(
     }
 }
 
-/// How many keys the range holds, whatever the limit; of a delete, how many it deleted. -1 if that was not counted: with
-/// a limit and without `ETCLITE_RANGE_COUNT`.
+/// How many keys the range holds, whatever the limit; of a delete, how many it deleted; of a put, 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_result_count(
     result: *const etclite_result,

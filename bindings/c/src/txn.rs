@@ -404,10 +404,10 @@ pub unsafe extern "C" fn etclite_txn_commit(
             let database = database(db)?;
             let parts = handle::pin::<Builder>(txn)?.0.lock().clone();
             let response = database.db.execute(parts.build())?;
-            let held = response.succeeded;
+            let (held, wrote) = (response.succeeded, etclite::host::may_have_written(&response));
             if let Some(result) = result {
                 let answers = Answers::new(&database.db, response);
-                *result = handle::publish(answers).map_err(Failure::after_write)?;
+                *result = handle::publish(answers).map_err(|failure| failure.after(wrote))?;
             }
             *succeeded = held.into();
             Ok(ETCLITE_OK)

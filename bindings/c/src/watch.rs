@@ -1,9 +1,9 @@
 //! Watches: pulled by C, one batch after another, each of whole revisions.
 //!
-//! A watch is read by one thread at a time, which may wait inside. What other threads may do meanwhile (cancel, free,
-//! put it into a poller) goes around the reading: see [`WatchObject`].
+//! A watch is read by one thread at a time, which may wait inside. What other threads may do meanwhile (ask how far it
+//! is, cancel, free, put it into a poller) goes around the reading: see [`WatchObject`].
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -88,18 +88,32 @@ pub struct etclite_event {
 /// What stands behind an `etclite_watch`.
 pub(crate) struct WatchObject {
     pub(crate) db: Db,
-    /// Held by the one thread that reads, for as long as it waits.
+    /// Held by the one thread that reads, for as long as it waits; nobody else takes it. Another reader is refused.
     watch: Mutex<Watch>,
     /// Reaches the watch while somebody reads it.
     canceller: WatchCanceller,
     /// What was read and could not be handed out, there being no handle left. It comes again.
     unread: Mutex<Option<WatchBatch>>,
-    /// All up to here was returned; how far else is known is asked of the watch, if nobody is reading it.
-    progress: AtomicU64,
+    /// Locked for a moment.
+    progress: Mutex<Progress>,
     /// How the watch ended, once reading has found out. It is the answer to each read that follows.
     ended: OnceLock<Ended>,
     /// Where it is polled. Taken before the lock of a poller.
     place: Mutex<Place>,
+}
+
+/// How far a watch has been returned.
+struct Progress {
+    /// All up to here was. It never falls.
+    known: u64,
+    /// Somebody is reading: what he has taken from the watch is not returned yet, so the watch itself is not asked.
+    is_read: bool,
+}
+
+/// The right to read a watch.
+pub(crate) struct Reading<'w> {
+    object: &'w WatchObject,
+    watch: MutexGuard<'w, Watch>,
 }
 
 /// Where a watch is polled.
@@ -139,7 +153,7 @@ impl WatchObject {
             db,
             canceller: watch.canceller(),
             unread: Mutex::default(),
-            progress: AtomicU64::new(watch.progress().get()),
+            progress: Mutex::new(Progress { known: watch.progress().get(), is_read: false }),
             watch: Mutex::new(watch),
             ended: OnceLock::new(),
             place: Mutex::new(Place::Nowhere),
@@ -147,8 +161,13 @@ impl WatchObject {
     }
 
     /// The watch, for one thread at a time.
-    pub(crate) fn read(&self) -> Result<MutexGuard<'_, Watch>, Failure> {
-        self.watch.try_lock().ok_or(Failure::misuse())
+    pub(crate) fn read(&self) -> Result<Reading<'_>, Failure> {
+        let watch = self.watch.try_lock().ok_or(Failure::misuse())?;
+        let mut progress = self.progress.lock();
+        self.ask(&mut progress);
+        progress.is_read = true;
+        drop(progress);
+        Ok(Reading { object: self, watch })
     }
 
     /// The next batch. `None` waits for ever.
@@ -159,7 +178,6 @@ impl WatchObject {
         if let Some(ended) = self.ended.get() {
             return ended.answer();
         }
-        self.progress.store(watch.progress().get(), Ordering::Relaxed);
         let found = match wait {
             None => watch.next().transpose(),
             Some(Duration::ZERO) => watch.try_next(),
@@ -183,12 +201,18 @@ impl WatchObject {
     }
 
     fn progress(&self) -> u64 {
-        if let Some(watch) = self.watch.try_lock()
-            && self.unread.lock().is_none()
-        {
-            return watch.progress().get();
+        let mut progress = self.progress.lock();
+        if !progress.is_read {
+            self.ask(&mut progress);
         }
-        self.progress.load(Ordering::Relaxed)
+        progress.known
+    }
+
+    /// Asks the watch, which nobody is reading.
+    fn ask(&self, progress: &mut Progress) {
+        if self.unread.lock().is_none() {
+            progress.known = progress.known.max(etclite::host::watch_progress(&self.canceller).get());
+        }
     }
 
     /// Has the poller, if there is one, report the watch once there is something to read.
@@ -229,6 +253,27 @@ impl WatchObject {
             place.change(Place::Nowhere);
         }
         is_there
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Watch;
+
+    fn deref(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl DerefMut for Reading<'_> {
+    fn deref_mut(&mut self) -> &mut Watch {
+        &mut self.watch
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        // Before the next one may read.
+        self.object.progress.lock().is_read = false;
     }
 }
 
@@ -394,8 +439,8 @@ pub(crate) fn pin(watch: *const etclite_watch) -> Result<Pinned<WatchObject>, Fa
 }
 
 /// The revision up to which everything that matches was returned by the watch: another one from this + 1 continues here.
-/// Answers at once, and also on a watch that has ended. While another thread is inside `etclite_watch_next` it is what was
-/// so when that began.
+/// Answers at once, also on a watch that has ended and while other threads use it, and never less than before. While
+/// another thread is inside `etclite_watch_next` it is what was so when that began.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etclite_watch_progress(
     watch: *const etclite_watch,

@@ -41,9 +41,10 @@ pub unsafe extern "C" fn etclite_watch_create_raw(
 
 /// As `etclite_watch_next`, without waiting, and with the events in an `etcdserverpb.WatchResponse`: header and events,
 /// or a header alone if progress is due that the request has asked for. `bytes_max` is about how many bytes of events are
-/// returned together, at most; 0 is 1 MiB. The response goes to `out`, as in `etclite_call`.
+/// returned together by this call, at most; 0 is 1 MiB. The response goes to `out`, as in `etclite_call`.
 ///
-/// Returns `ETCLITE_TIMEOUT` if there is nothing now: the poller reports the watch once there is.
+/// Returns `ETCLITE_TIMEOUT` if there is nothing now: the poller reports the watch once there are events. That progress is
+/// due wakes nobody: it comes if it is due when this is called, so who wants it in time calls now and then.
 ///
 /// Errors: as `etclite_watch_next`. The response's own fields for them, `canceled` and `compact_revision`, are not set:
 /// status and `detail` say it.
@@ -64,8 +65,10 @@ pub unsafe extern "C" fn etclite_watch_next_raw(
             let object = pin(watch)?;
             let mut watch = object.read()?;
             let bytes_max = if bytes_max == 0 { BATCH_BYTES_DEFAULT } else { bytes_max };
-            etclite::host::set_batch_bytes(&mut watch, bytes_max);
-            let batch = match object.next(&mut watch, Some(Duration::ZERO))? {
+            let before = etclite::host::set_batch_bytes(&mut watch, bytes_max);
+            let found = object.next(&mut watch, Some(Duration::ZERO));
+            etclite::host::set_batch_bytes(&mut watch, before);
+            let batch = match found? {
                 Found::Batch(batch) => batch,
                 Found::Nothing(status) => return Ok(status),
             };

@@ -121,6 +121,28 @@ fn nothing_is_included_but_two_headers_of_the_language() {
     assert_eq!(includes, ["#include <stddef.h>", "#include <stdint.h>"]);
 }
 
+#[test]
+fn every_constant_that_a_comment_names_is_there() {
+    let header = committed();
+    let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let defined: Vec<&str> = header
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("#define ")?.split(|c| !is_of_name(c)).next())
+        .collect();
+    // Of `ETCLITE_SORT_..` one that begins so.
+    let is_there = |name: &str| match name.ends_with('_') {
+        true => defined.iter().any(|of| of.starts_with(name)),
+        false => defined.contains(&name),
+    };
+    for (at, line) in header.lines().enumerate() {
+        for (start, _) in line.match_indices("ETCLITE_") {
+            let end = line[start..].find(|c| !is_of_name(c)).map_or(line.len(), |len| start + len);
+            let name = &line[start..end];
+            assert!(is_there(name), "line {}: {name} is not defined: {line}", at + 1);
+        }
+    }
+}
+
 /// Comments are for who reads C.
 #[test]
 fn comments_speak_of_nothing_that_only_rust_has() {

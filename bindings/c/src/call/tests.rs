@@ -185,8 +185,43 @@ fn a_panic_is_told_and_the_store_takes_no_more_writes() {
 }
 
 #[test]
-fn a_write_whose_answer_has_no_handle_is_not_told_as_nothing_done() {
-    assert_eq!(Failure::full("handles", 1).after_write().code(), ETCLITE_E_INDETERMINATE);
-    assert_eq!(Failure::from(Error::Closed).after_write().code(), ETCLITE_E_CLOSED);
-    assert_eq!(Failure::null().after_write().code(), ETCLITE_E_MISUSE);
+fn a_write_whose_answer_has_no_handle_is_not_told_as_nothing_done_and_a_read_is() {
+    assert_eq!(Failure::full("handles", 1).after(true).code(), ETCLITE_E_INDETERMINATE);
+    assert_eq!(Failure::full("handles", 1).after(false).code(), ETCLITE_E_FULL);
+    assert_eq!(Failure::from(Error::Closed).after(true).code(), ETCLITE_E_CLOSED);
+    assert_eq!(Failure::null().after(true).code(), ETCLITE_E_MISUSE);
+}
+
+#[test]
+fn what_has_written_is_told_from_what_has_not() {
+    let store = Store::new();
+    let db = database(store.db).ok().unwrap();
+    let wrote = |op, request: &[u8]| proto::execute(&db.db, op, request).map(|reply| reply.may_have_written());
+    assert!(wrote(PUT, &put("k", "1")).unwrap());
+    assert!(!wrote(RANGE, &range("k")).unwrap());
+    let delete = |key: &str| pb::DeleteRangeRequest { key: key.to_owned().into(), ..Default::default() };
+    assert!(!wrote(proto::DELETE_RANGE, &delete("no").encode_to_vec()).unwrap());
+    let txn = |request: pb::request_op::Request, compare: Vec<pb::Compare>| {
+        let op = pb::RequestOp { request: Some(request) };
+        pb::TxnRequest { success: vec![op], compare, ..Default::default() }.encode_to_vec()
+    };
+    let put = || pb::request_op::Request::RequestPut(pb::PutRequest { key: "k".into(), ..Default::default() });
+    let read = pb::request_op::Request::RequestRange(pb::RangeRequest { key: "k".into(), ..Default::default() });
+    assert!(!wrote(TXN, &txn(read, vec![])).unwrap());
+    assert!(!wrote(TXN, &txn(pb::request_op::Request::RequestDeleteRange(delete("no")), vec![])).unwrap());
+    assert!(wrote(TXN, &txn(put(), vec![])).unwrap());
+    let nested = pb::TxnRequest { success: vec![pb::RequestOp { request: Some(put()) }], ..Default::default() };
+    assert!(wrote(TXN, &txn(pb::request_op::Request::RequestTxn(nested), vec![])).unwrap());
+    let never = pb::Compare { key: "k".into(), ..Default::default() };
+    assert!(!wrote(TXN, &txn(put(), vec![never])).unwrap(), "version 0 of a key that is there");
+    let reads = [proto::LEASE_TIME_TO_LIVE, proto::LEASE_LEASES, proto::STATUS, proto::HASH_KV, proto::HASH];
+    let ours = [proto::ALARM, proto::LEASE_LIST_MS, proto::CURSOR_LIST, proto::STATS];
+    for op in reads.into_iter().chain(ours) {
+        assert_eq!(wrote(op, &[]).ok(), Some(false), "{op}");
+    }
+    assert!(wrote(proto::LEASE_GRANT, &pb::LeaseGrantRequest { ttl: 60, id: 7 }.encode_to_vec()).unwrap());
+    assert!(!wrote(proto::LEASE_TIME_TO_LIVE_MS, &[8, 7]).unwrap());
+    assert!(wrote(proto::LEASE_KEEPALIVE, &pb::LeaseKeepAliveRequest { id: 7 }.encode_to_vec()).unwrap());
+    assert!(wrote(proto::SYNC, &[]).unwrap());
+    assert!(wrote(proto::DELETE_RANGE, &delete("k").encode_to_vec()).unwrap());
 }

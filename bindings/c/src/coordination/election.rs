@@ -40,8 +40,20 @@ struct ElectionObject {
 #[derive(Default)]
 struct Observed {
     observer: Option<LeaderObserver>,
+    /// What could not be handed out, there being no handle left. It comes again.
+    untold: Option<KeyValue>,
     /// Key and mod revision of what was told last.
     told: Option<(Vec<u8>, Revision)>,
+}
+
+impl Observed {
+    fn was_told(&self, leader: &KeyValue) -> bool {
+        self.told.as_ref().is_some_and(|(key, revision)| *key == leader.key && *revision == leader.mod_revision)
+    }
+
+    fn told(&mut self, leader: &KeyValue) {
+        self.told = Some((leader.key.to_vec(), leader.mod_revision));
+    }
 }
 
 impl Object for ElectionObject {
@@ -220,9 +232,12 @@ pub unsafe extern "C" fn etclite_election_observe(
             let object = open::<ElectionObject>(election)?;
             let _turn = object.holding.turn()?;
             object.holding.check_canceled()?;
-            let Some(leader) = object.observe(timeout)? else { return Ok(ETCLITE_TIMEOUT) };
-            let revision = leader.mod_revision;
-            *result = handle::publish(ResultObject::read(object.session.db(), revision, &[leader], 1, false))?;
+            let mut observed = object.observed.lock();
+            let Some(leader) = object.observe(&mut observed, timeout)? else { return Ok(ETCLITE_TIMEOUT) };
+            let read =
+                ResultObject::read(object.session.db(), leader.mod_revision, std::slice::from_ref(&leader), 1, false);
+            *result = handle::publish(read).inspect_err(|_| observed.untold = Some(leader.clone()))?;
+            observed.told(&leader);
             Ok(ETCLITE_OK)
         })
     }
@@ -274,8 +289,11 @@ impl ElectionObject {
         }
     }
 
-    fn observe(&self, timeout: Option<Duration>) -> Result<Option<KeyValue>, Failure> {
-        let mut observed = self.observed.lock();
+    /// The next leader or proposal that was not told.
+    fn observe(&self, observed: &mut Observed, timeout: Option<Duration>) -> Result<Option<KeyValue>, Failure> {
+        if let Some(untold) = observed.untold.take() {
+            return Ok(Some(untold));
+        }
         loop {
             let mut observer = match observed.observer.take() {
                 Some(observer) => observer,
@@ -291,10 +309,8 @@ impl ElectionObject {
             };
             observed.observer = Some(observer);
             let Some(leader) = leader else { return Ok(None) };
-            let seen = Some((leader.key.to_vec(), leader.mod_revision));
             // The first that a new observer tells may have been told by the one before.
-            if observed.told != seen {
-                observed.told = seen;
+            if !observed.was_told(&leader) {
                 return Ok(Some(leader));
             }
         }

@@ -121,3 +121,64 @@ fn who_closes_a_database_waits_for_the_calls_inside() {
     });
     assert_eq!(destroyed.load(Ordering::SeqCst), 1);
 }
+
+/// A slot that was a striped object's, and is another object's now, with the word by which the former was pinned.
+fn reused<T: Object>(make: impl Fn() -> T) -> (&'static Slot, Token, u64) {
+    let mut others = Vec::new();
+    loop {
+        let old = publish(Striped(Counted(Arc::default()))).unwrap();
+        free::<Striped>(old).ok().unwrap();
+        let (old, new) = (Token::of(old.addr(), Striped::KIND).ok().unwrap(), publish(make()).unwrap());
+        let token = Token::of(new.addr(), T::KIND).ok().unwrap();
+        if token.index == old.index {
+            others.into_iter().for_each(|other| free::<T>(other).ok().unwrap());
+            return (TABLE.slot(token.index).unwrap(), token, word_of(old.generation, Striped::KIND) | LIVE);
+        }
+        // Another test was faster.
+        others.push(new);
+    }
+}
+
+/// A call that was interrupted before it pinned its database went on in the middle of the end of another object, which
+/// had got the slot since, and destroyed it, too.
+#[test]
+fn a_call_that_comes_too_late_does_not_destroy_what_another_thread_is_destroying() {
+    let destroyed = Arc::default();
+    let (slot, token, expected) = reused(|| Counted(Arc::clone(&destroyed)));
+    destroyed.store(0, Ordering::SeqCst);
+    // As `free`, which is interrupted in its middle.
+    let word = slot.word.fetch_and(!LIVE, Ordering::SeqCst);
+    assert!(word & LIVE != 0 && word & PINS == 0);
+    assert!(is_misuse(pin_striped::<Striped>(slot, token.index, expected)));
+    assert_eq!(destroyed.load(Ordering::SeqCst), 0, "its end is under way elsewhere");
+    slot.destroy(token.index);
+    assert_eq!(destroyed.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_call_that_comes_too_late_destroys_the_database_that_ended_while_its_pin_was_counted() {
+    let destroyed = Arc::default();
+    let (slot, token, _) = reused(|| Striped(Counted(Arc::clone(&destroyed))));
+    destroyed.store(0, Ordering::SeqCst);
+    let stripe = slot.stripe().unwrap();
+    stripe.fetch_add(1, Ordering::SeqCst);
+    free::<Striped>(ptr::without_provenance(token.address())).ok().unwrap();
+    assert_eq!(destroyed.load(Ordering::SeqCst), 0, "a call may be inside");
+    slot.unpin_striped(token.index, stripe, Striped::KIND);
+    assert_eq!(destroyed.load(Ordering::SeqCst), 1);
+}
+
+/// Else closing what a child has in the slot would wait for a thread of its parent.
+#[test]
+fn a_pin_that_was_counted_when_the_process_was_forked_is_not_counted_in_the_child() {
+    let index = TABLE.take().unwrap();
+    let slot = TABLE.slot(index).unwrap();
+    let forks = slot.forks.load(Ordering::Relaxed);
+    slot.give_stripes(forks);
+    slot.stripe().unwrap().fetch_add(1, Ordering::SeqCst);
+    slot.give_stripes(forks);
+    assert_eq!(slot.striped_pins(), 1, "of this process");
+    slot.give_stripes(forks + 1);
+    assert_eq!(slot.striped_pins(), 0);
+    TABLE.give_back(index, slot);
+}

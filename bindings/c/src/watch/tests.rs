@@ -39,7 +39,12 @@ impl Watched {
         })
     }
 
-    fn with(store: &Store, key: &str, end: &str, change: impl FnOnce(&mut etclite_watch_options)) -> Watched {
+    pub(crate) fn with(
+        store: &Store,
+        key: &str,
+        end: &str,
+        change: impl FnOnce(&mut etclite_watch_options),
+    ) -> Watched {
         let mut watch = ptr::null_mut();
         ok(|err| open(store, key, end, change, &mut watch, err));
         Watched { watch }
@@ -317,4 +322,71 @@ fn b_079_watches_that_nobody_reads_are_freed_whole() {
         drop(many);
         assert_eq!(watches(), 0);
     }
+}
+
+#[test]
+fn asking_for_progress_refuses_no_reader() {
+    let store = Store::new();
+    let watched = Watched::open(&store, "k", 0, 0);
+    let read = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !read.load(std::sync::atomic::Ordering::Relaxed) {
+                    watched.progress();
+                }
+            });
+        }
+        let first = (0..50_000).map(|_| watched.next(0)).find(|read| *read != Err((ETCLITE_TIMEOUT, 0)));
+        read.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(first, None);
+    });
+}
+
+#[test]
+fn progress_never_falls_and_is_never_ahead_of_what_was_returned() {
+    const PUTS: i64 = 2_000;
+    let store = Store::new();
+    let watched = Watched::open(&store, "k", 0, 0);
+    let object = pin(watched.watch).ok().unwrap();
+    // The revision up to which events were taken out, told before the reader's turn ends.
+    let taken = std::sync::atomic::AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut before = 0;
+                while before <= PUTS as u64 {
+                    let progress = object.progress();
+                    assert!(progress >= before, "{progress} after {before}");
+                    assert!(progress <= taken.load(std::sync::atomic::Ordering::SeqCst), "{progress}");
+                    before = progress;
+                }
+            });
+        }
+        scope.spawn(|| (0..PUTS).for_each(|_| _ = store.put("k", "")));
+        while taken.load(std::sync::atomic::Ordering::SeqCst) <= PUTS as u64 {
+            let mut watch = object.read().ok().unwrap();
+            if let Ok(Found::Batch(batch)) = object.next(&mut watch, None) {
+                taken.store(batch.revision().get(), std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+    });
+}
+
+#[test]
+fn what_was_put_back_is_not_counted_as_returned() {
+    let store = Store::new();
+    let watched = Watched::open(&store, "k", 0, 0);
+    store.put("k", "1");
+    let object = pin(watched.watch).ok().unwrap();
+    for _ in 0..2 {
+        let mut watch = object.read().ok().unwrap();
+        let Ok(Found::Batch(batch)) = object.next(&mut watch, None) else { panic!("an event is there") };
+        assert_eq!(watched.progress(), 1);
+        object.put_back(batch);
+        drop(watch);
+        assert_eq!(watched.progress(), 1);
+    }
+    assert_eq!(watched.drain(), ["2 put k=1 new"]);
+    assert_eq!(watched.progress(), 2);
 }

@@ -99,3 +99,14 @@ fn bytes_that_are_no_request_are_refused() {
     assert_eq!(refused(&empty, &mut watch), ETCLITE_E_INVALID_ARGUMENT);
     assert!(watch.is_null());
 }
+
+#[test]
+fn bytes_max_is_of_the_call_alone() {
+    let store = Store::new();
+    let watched = Watched::with(&store, "k", "", |options| options.batch_bytes_max = 1);
+    (0..4).for_each(|_| _ = store.put("k", ""));
+    assert_eq!(watched.next(0).unwrap().len(), 1);
+    assert_eq!(next(&watched, 0, 4096).unwrap().0.events.len(), 3);
+    (0..4).for_each(|_| _ = store.put("k", ""));
+    assert_eq!(watched.next(0).unwrap().len(), 1, "as the watch was opened");
+}
