@@ -423,6 +423,24 @@ static void copied_buffers_are_freed_once(void) {
     OK(etclite_close(db, &err));
 }
 
+/* However wrong a call was, it has left no handle that nobody knows: all that there can be are there to be taken. */
+static void no_handle_is_lost(void) {
+    static etclite_txn *txns[(1 << 20) + 1];
+    int32_t status = ETCLITE_OK;
+    long count = 0;
+    while (count <= 1 << 20 && (status = etclite_txn_new(&txns[count], &err)) == ETCLITE_OK) {
+        count++;
+    }
+    STATUS(ETCLITE_E_FULL, status);
+    if (count != 1 << 20) {
+        fprintf(stderr, "%ld handles are lost\n", (1 << 20) - count);
+        failures++;
+    }
+    while (count > 0) {
+        OK(etclite_txn_free(txns[--count]));
+    }
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     make_source(argv[1]);
@@ -434,6 +452,7 @@ int main(int argc, char **argv) {
             try_parameter(&functions[i], index, argv[1]);
         }
     }
+    no_handle_is_lost();
     printf("%ld calls of %d functions\n", cases, function_count);
     return failures != 0;
 }
