@@ -117,7 +117,8 @@ pub unsafe extern "C" fn etclite_txn_new(txn: *mut *mut etclite_txn, err: *mut e
     // SAFETY: as the header file demands of `err` and the out parameter.
     unsafe {
         enter(err, || {
-            *out_pointer(txn)? = handle::publish(Builder(Mutex::default()))?;
+            let txn = out_pointer(txn)?;
+            *txn = handle::publish(Builder(Mutex::default()))?;
             Ok(ETCLITE_OK)
         })
     }

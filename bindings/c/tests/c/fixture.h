@@ -105,6 +105,9 @@ static inline void fixture_drop(const struct fixture *made) {
 
 /* Memory for a function to read or write, larger than any struct or buffer that is passed. */
 #define SCRATCH 8192
+/* How much of it a function is told to be there: bytes, numbers. */
+#define BUFFER_ROOM 64
+#define ARRAY_ROOM 4
 
 /* The key "k" as etcd's RangeRequest, which is its WatchCreateRequest too, and in a request of etclite_call_batch. */
 #define KEY_REQUEST "\x0a\x01k"
@@ -190,10 +193,10 @@ static inline void good_arguments(const struct function *function, const struct 
             i++;
             break;
         case IS_BUFFER:
-            arguments[++i].number = 64;
+            arguments[++i].number = BUFFER_ROOM;
             break;
         case IS_ARRAY:
-            arguments[++i].number = 4;
+            arguments[++i].number = ARRAY_ROOM;
             break;
         case IS_OPTIONS:
             memset(scratch[i], 0, SCRATCH);

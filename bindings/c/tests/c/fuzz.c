@@ -169,6 +169,7 @@ static void any_arguments(struct dice *dice, const struct function *function, un
             arguments[i].pointer = NULL;
             break;
         case IS_STRUCT_OUT:
+        case IS_BUF_OUT:
             memset(memory, 0, parameter->size);
             break;
         default:
@@ -203,7 +204,7 @@ static void take_outputs(struct dice *dice, const struct function *function, con
                 keep(dice, parameter->kind, handle);
             }
         }
-        if (parameter->what == IS_STRUCT_OUT && parameter->size == sizeof(etclite_buf) && strcmp(function->name, "etclite_buf_free") != 0 &&
+        if (parameter->what == IS_BUF_OUT && strcmp(function->name, "etclite_buf_free") != 0 &&
             (is_named(parameter, "spill") || is_named(parameter, "stats") || is_named(parameter, "report"))) {
             CHECK(etclite_buf_free((etclite_buf *)(void *)dice->memory[i]) == ETCLITE_OK);
         }

@@ -70,7 +70,7 @@ static int all_are(const char *bytes, size_t from, size_t to, int value) {
     return 1;
 }
 
-/* Pointers are null after an error, and everything else is as it was. */
+/* Pointers are null and buffers empty after an error, and everything else is as it was. */
 static int outputs_are_untouched(const struct function *function, const union argument *arguments) {
     for (int i = 0; i < function->count; i++) {
         const struct parameter *parameter = &function->parameters[i];
@@ -85,8 +85,16 @@ static int outputs_are_untouched(const struct function *function, const union ar
                 return 0;
             }
             break;
+        case IS_BUF_OUT:
+            if (!all_are(scratch[i], 0, parameter->size, 0)) {
+                return 0;
+            }
+            break;
         case IS_OUT:
-            if (!all_are(scratch[i], 0, parameter->size, 0xa5)) {
+        case IS_STRUCT_OUT:
+        case IS_ARRAY:
+        case IS_BUFFER:
+            if (!all_are(scratch[i], 0, SCRATCH, 0xa5)) {
                 return 0;
             }
             break;
@@ -102,9 +110,46 @@ static int outputs_are_untouched(const struct function *function, const union ar
     return 1;
 }
 
+/* However a call ended, it wrote into the outputs that it was given, and not behind them. */
+static int nothing_is_written_behind(const struct function *function, const union argument *arguments) {
+    for (int i = 0; i < function->count; i++) {
+        const struct parameter *parameter = &function->parameters[i];
+        size_t end;
+        switch (parameter->what) {
+        case IS_HANDLE_OUT:
+        case IS_BORROWED_OUT:
+        case IS_VIEW_OUT:
+            end = sizeof(void *);
+            break;
+        case IS_OUT:
+        case IS_STRUCT_OUT:
+        case IS_BUF_OUT:
+            end = parameter->size;
+            break;
+        case IS_ARRAY:
+            end = parameter->size * ARRAY_ROOM;
+            break;
+        case IS_BUFFER:
+            end = BUFFER_ROOM;
+            break;
+        default:
+            continue;
+        }
+        /* What etclite_buf_free is given is all zeros. */
+        int filler = parameter->what == IS_BUF_OUT && is_free(function) ? 0 : 0xa5;
+        if (arguments[i].pointer == scratch[i] && !all_are(scratch[i], end, SCRATCH, filler)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Frees what a call has made, if it went well after all. */
 static void free_outputs(const struct function *function, const union argument *arguments) {
     for (int i = 0; i < function->count; i++) {
+        if (function->parameters[i].what == IS_BUF_OUT && arguments[i].pointer == scratch[i]) {
+            CHECK(etclite_buf_free((etclite_buf *)scratch[i]) == ETCLITE_OK);
+        }
         if (function->parameters[i].what == IS_HANDLE_OUT && arguments[i].pointer == scratch[i]) {
             void *handle;
             memcpy(&handle, scratch[i], sizeof handle);
@@ -141,6 +186,9 @@ static void try_fault(const struct function *function, int index, const struct f
     }
     if (status < 0 && !outputs_are_untouched(function, arguments)) {
         complain(function, index, fault->what, status, "but an output is not as promised");
+    }
+    if (!nothing_is_written_behind(function, arguments)) {
+        complain(function, index, fault->what, status, "but something behind an output was written");
     }
     if (status >= 0) {
         free_outputs(function, arguments);
@@ -343,6 +391,7 @@ static void try_parameter(const struct function *function, int index, const char
     case IS_HANDLE_OUT:
     case IS_BORROWED_OUT:
     case IS_STRUCT_OUT:
+    case IS_BUF_OUT:
     case IS_VIEW_OUT:
     case IS_OUT:
         try_place(function, index, directory);
@@ -352,9 +401,50 @@ static void try_parameter(const struct function *function, int index, const char
     }
 }
 
+/* A buffer is a plain struct that a host may copy; the bytes are freed once, whichever copy comes first. */
+static void copied_buffers_are_freed_once(void) {
+    etclite_db *db = open_in_memory();
+    etclite_buf first, copy, other, kept;
+    OK(etclite_stats(db, ETCLITE_STATS_JSON, &first, &err));
+    copy = first;
+    CHECK(first.token != 0 && first.data != NULL && first.len > 0);
+    OK(etclite_buf_free(&first));
+    CHECK(first.token == 0 && first.data == NULL && first.len == 0);
+    /* Emptied, so that there is nothing to free. */
+    OK(etclite_buf_free(&first));
+    kept = copy;
+    STATUS(ETCLITE_E_MISUSE, etclite_buf_free(&copy));
+    CHECK(memcmp(&copy, &kept, sizeof copy) == 0);
+    /* Nor does the stale copy free what has its place by now. */
+    OK(etclite_stats(db, ETCLITE_STATS_JSON, &other, &err));
+    STATUS(ETCLITE_E_MISUSE, etclite_buf_free(&copy));
+    CHECK(other.data[0] == '{' && other.data[other.len - 1] == '}');
+    OK(etclite_buf_free(&other));
+    OK(etclite_close(db, &err));
+}
+
+/* However wrong a call was, it has left no handle that nobody knows: all that there can be are there to be taken. */
+static void no_handle_is_lost(void) {
+    static etclite_txn *txns[(1 << 20) + 1];
+    int32_t status = ETCLITE_OK;
+    long count = 0;
+    while (count <= 1 << 20 && (status = etclite_txn_new(&txns[count], &err)) == ETCLITE_OK) {
+        count++;
+    }
+    STATUS(ETCLITE_E_FULL, status);
+    if (count != 1 << 20) {
+        fprintf(stderr, "%ld handles are lost\n", (1 << 20) - count);
+        failures++;
+    }
+    while (count > 0) {
+        OK(etclite_txn_free(txns[--count]));
+    }
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     make_source(argv[1]);
+    copied_buffers_are_freed_once();
     for (int i = 0; i < function_count; i++) {
         struct fault none = {"as it should be", FINE, set_nothing, 0};
         try_both(&functions[i], -1, &none, argv[1]);
@@ -362,6 +452,7 @@ int main(int argc, char **argv) {
             try_parameter(&functions[i], index, argv[1]);
         }
     }
+    no_handle_is_lost();
     printf("%ld calls of %d functions\n", cases, function_count);
     return failures != 0;
 }

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 class Parameter:
     type: str
     name: str
-    # handle, handle_out, borrowed_out, bytes, buffer, array, options, info, struct_out, view_out, out, err, callback,
-    # context, size_of (the length of the one before), number
+    # handle, handle_out, borrowed_out, bytes, buffer, array, options, info, struct_out, buf_out, view_out, out, err,
+    # callback, context, size_of (the length of the one before), number
     kind: str = ""
     # The struct or opaque type without `etclite_`.
     of: str = ""
@@ -91,7 +91,7 @@ class Header:
                 assert has_size, f"{function.name}: {type} without a size"
                 parameter.kind = "options"
             else:
-                parameter.kind = "info" if has_size else "struct_out"
+                parameter.kind = "info" if has_size else "buf_out" if of[2] == "buf" else "struct_out"
         elif type == "const uint8_t*" and sized:
             parameter.kind = "bytes"
         elif type == "uint8_t*" and sized:

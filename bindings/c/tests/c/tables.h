@@ -17,6 +17,7 @@ enum what {
     IS_OPTIONS,      /* a struct that goes in, with its size */
     IS_INFO,         /* a struct to fill in, with its size */
     IS_STRUCT_OUT,   /* a struct to fill in, of a size that is frozen */
+    IS_BUF_OUT,      /* an etclite_buf to fill in, or to free */
     IS_VIEW_OUT,     /* a place for a pointer to what a handle owns */
     IS_OUT,          /* a place for a number */
     IS_NUMBER,

@@ -10,7 +10,7 @@ FREED_OTHERWISE = {"db": "etclite_close({}, NULL)", "session": "etclite_session_
 
 
 def size(function, parameter):
-    if parameter.kind in ("options", "info", "struct_out"):
+    if parameter.kind in ("options", "info", "struct_out", "buf_out"):
         return f"sizeof(etclite_{parameter.of})"
     if parameter.kind in ("out", "array"):
         return f"sizeof({parameter.type[:-1]})"
