@@ -24,6 +24,10 @@ func (s rawStore) Write(ctx context.Context, op uint32, request []byte) ([]byte,
 	return s.client.write(ctx, op, request)
 }
 
+func (s rawStore) Ready(ctx context.Context) error { return s.client.ready(ctx) }
+
+func (s rawStore) Done() <-chan struct{} { return s.client.ctx.Done() }
+
 func (s rawStore) Watch(request []byte) (raw.Watch, int64, error) {
 	if !s.client.enter() {
 		return nil, 0, ErrClosed
@@ -60,7 +64,7 @@ func (s rawStore) DB() capi.DB { return s.client.db }
 
 func (s rawStore) Close() error { return s.client.Close() }
 
-// rawWatch is a watch without a goroutine: its owner calls Next until there is nothing, and then Wait.
+// rawWatch is a watch without a goroutine: its owner calls Next until there is nothing, and then waits for a notice.
 type rawWatch struct {
 	client *Client
 	handle capi.Watch
@@ -70,24 +74,14 @@ type rawWatch struct {
 }
 
 func (w *rawWatch) Next() ([]byte, int64, error) {
-	if w.client.closed.Load() {
-		return nil, 0, ErrClosed
+	if err := w.client.ready(context.Background()); err != nil {
+		return nil, 0, err
 	}
 	reply, compacted, err := w.handle.Next(watchBytesMax)
 	return reply, compacted, w.client.told(err)
 }
 
-func (w *rawWatch) Wait(ctx context.Context) error {
-	select {
-	case <-w.notice:
-		return nil
-	case <-w.client.ctx.Done():
-		// Next tells why.
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (w *rawWatch) Notice() <-chan struct{} { return w.notice }
 
 func (w *rawWatch) Progress() int64 {
 	revision, err := w.handle.Progress()

@@ -3,12 +3,16 @@ package etcdv3
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/etclite/etclite/bindings/go/internal/slowsync"
 )
 
 // open is a new store in memory, closed at the end of the test.
@@ -98,13 +102,134 @@ func TestMutexOfEtcd(t *testing.T) {
 
 func TestCloseEndsEverything(t *testing.T) {
 	client, ctx := open(t), soon(t)
+	lease, err := client.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
 	events := client.Watch(ctx, "a")
 	if err := client.Close(); err != context.Canceled {
 		t.Errorf("the close: %v", err)
 	}
 	for range events {
 	}
-	if _, err := client.Put(ctx, "a", "1"); err == nil {
-		t.Error("a put on a closed store")
+	_, put := client.Put(ctx, "a", "1")
+	_, got := client.Get(ctx, "a")
+	_, renewed := client.KeepAliveOnce(ctx, lease.ID)
+	_, alarms := client.AlarmList(ctx)
+	_, defragmented := client.Defragment(ctx, "")
+	_, members := client.MemberList(ctx)
+	for i, err := range []error{put, got, renewed, alarms, defragmented, members} {
+		if err != rpctypes.ErrStopped {
+			t.Errorf("call %d on a closed store: %v", i, err)
+		}
+	}
+	if last, open := <-client.Watch(ctx, "a"); open {
+		t.Errorf("a watch of a closed client: %v", last)
+	}
+}
+
+func TestMaintenanceObeysItsContext(t *testing.T) {
+	client := open(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, alarms := client.AlarmList(ended)
+	_, defragmented := client.Defragment(ended, "")
+	_, members := client.MemberList(ended)
+	for i, err := range []error{alarms, defragmented, members} {
+		if err != context.Canceled {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+}
+
+func TestHeadersOfMaintenance(t *testing.T) {
+	client, ctx := open(t), soon(t)
+	alarms, err := client.AlarmList(ctx)
+	if err != nil || alarms.Header.Revision != 1 || alarms.Header.ClusterId == 0 {
+		t.Error(alarms, err)
+	}
+	defragmented, err := client.Defragment(ctx, "")
+	if err != nil || defragmented.Header.Revision != 0 || defragmented.Header.ClusterId == 0 {
+		t.Error(defragmented, err)
+	}
+	members, err := client.MemberList(ctx)
+	if err != nil || members.Header.Revision != 0 || members.Header.MemberId != members.Members[0].ID {
+		t.Error(members, err)
+	}
+}
+
+// What only reads is not held up by the commits of others.
+func TestATxnOfReadsWaitsForNoCommit(t *testing.T) {
+	client, err := Open(t.TempDir() + "/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx := soon(t)
+	release := sync.OnceFunc(slowsync.Release)
+	defer release()
+	slowsync.Hold()
+	written := make(chan error)
+	go func() {
+		_, err := client.Put(ctx, "a", "1")
+		written <- err
+	}()
+	for slowsync.Held() == 0 {
+		runtime.Gosched()
+	}
+	get := clientv3.OpGet("a")
+	nested := clientv3.OpTxn(nil, []clientv3.Op{get}, []clientv3.Op{get})
+	if txn, err := client.Txn(ctx).Then(get, nested).Else(nested).Commit(); err != nil || !txn.Succeeded || len(txn.Responses) != 2 {
+		t.Error(txn, err)
+	}
+	select {
+	case err := <-written:
+		t.Errorf("the write was not held: %v", err)
+	default:
+	}
+	release()
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	// One that writes, at whatever depth, is one of the writes.
+	deep := clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpPut("b", "2")})
+	if txn, err := client.Txn(ctx).If(clientv3.Compare(clientv3.Version("a"), "=", 0)).Then(get).
+		Else(clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version("a"), "=", 0)}, nil, []clientv3.Op{deep})).Commit(); err != nil || txn.Succeeded {
+		t.Error(txn, err)
+	}
+}
+
+// A store that can write no more says so at once: clients that tried again would do so for ever.
+func TestADiskThatFails(t *testing.T) {
+	client, err := Open(t.TempDir() + "/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx := soon(t)
+	lease, err := client.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := client.Watch(ctx, "a", clientv3.WithCreatedNotify())
+	<-events
+	defer slowsync.Fail(false)
+	slowsync.Fail(true)
+	if _, err := client.Put(ctx, "a", "1"); err != rpctypes.ErrTimeout {
+		t.Errorf("a write that may or may not take effect: %v", err)
+	}
+	if _, err := client.Put(ctx, "a", "1"); err != rpctypes.ErrStopped {
+		t.Errorf("a write after it: %v", err)
+	}
+	soon, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := client.KeepAliveOnce(soon, lease.ID); err != rpctypes.ErrStopped {
+		t.Errorf("a renewal: %v", err)
+	}
+	if got, err := client.Get(ctx, "a"); err != nil || len(got.Kvs) != 0 {
+		t.Errorf("a read of what was durable: %v, %v", got, err)
+	}
+	if renewals, err := client.KeepAlive(ctx, lease.ID); err != nil || len(renewals) != 0 {
+		t.Errorf("renewals: %v", err)
 	}
 }

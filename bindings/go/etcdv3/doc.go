@@ -13,10 +13,16 @@
 //
 // # What differs from a client of an etcd server
 //
-// Close closes the store and then returns "context canceled", as etcd's own in-process client does: it is no error.
+// Close closes the store and then returns "context canceled", as etcd's own in-process client does: it is no error. The store
+// hangs on the client's Watcher: client.Watcher.Close() alone closes it, too. Calls on a closed store are ErrStopped.
 //
-// There is no connection. ActiveConnection is nil; Sync, SetEndpoints and Dial need one, and must not be called. Maintenance
-// is about this store, whatever the endpoint says.
+// There is no connection. ActiveConnection is nil; Sync, SetEndpoints and Dial need one, and must not be called. Nor must
+// clientv3's own NewKV, NewLease, NewWatcher, NewMaintenance and their like be given the client: what they make calls over its
+// connection. Use what the client holds, client.KV and so on, in their place; packages namespace, ordering, leasing and
+// concurrency do. Maintenance is about this store, whatever the endpoint says.
+//
+// Errors have etcd's codes and texts where etcd has such an error. A store whose disk failed answers writes by ErrStopped
+// until it is opened anew.
 //
 // Authentication, alarms and downgrades are refused with gRPC's code Unimplemented, and so is changing the membership: a
 // store by itself has no members to add.

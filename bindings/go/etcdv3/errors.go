@@ -10,30 +10,44 @@ import (
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
-// coded is what the errors of package rpctypes have.
-type coded interface {
-	error
-	Code() rpctypes.Code
-}
-
 // sent is an error as a server of etcd would send it: by its text clientv3 finds the one that programs compare with. Errors
 // of a context stay what they are.
 func sent(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || ofContext(err) {
 		return err
 	}
-	// Clients take Unavailable for a reason to try again, for ever; a store that was closed stays so.
-	if errors.Is(err, rpctypes.ErrClosed) {
-		return status.Error(codes.Canceled, err.Error())
-	}
-	var known coded
-	if !errors.As(err, &known) {
-		return status.Error(codes.Unknown, err.Error())
-	}
-	return status.Error(codes.Code(known.Code()), rpctypes.ErrorDesc(err))
+	return status.Error(codeOf(err), textOf(err))
 }
 
-// textOf is what a server of etcd tells of an error on a watch.
+// sentOnStream is sent for errors that end a stream. Clients take Unavailable and Internal for reasons to open another one
+// at once, and again without end; but a store in process that has failed, or was closed, stays so until it is opened anew.
+func sentOnStream(err error) error {
+	if err == nil || ofContext(err) {
+		return err
+	}
+	code := codeOf(err)
+	if code == codes.Unavailable || code == codes.Internal {
+		code = codes.FailedPrecondition
+	}
+	return status.Error(code, textOf(err))
+}
+
+func ofContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// codeOf is gRPC's class of an error.
+func codeOf(err error) codes.Code {
+	if row, ok := rpctypes.StatusOf(err); ok {
+		return codes.Code(row.Code)
+	}
+	return codes.Unknown
+}
+
+// textOf is etcd's text for an error, or ours if etcd has no such error.
 func textOf(err error) string {
+	if row, ok := rpctypes.StatusOf(err); ok && row.Etcd != "" {
+		return row.Etcd
+	}
 	return rpctypes.ErrorDesc(err)
 }

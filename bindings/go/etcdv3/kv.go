@@ -64,11 +64,32 @@ func (c kvClient) DeleteRange(
 }
 
 func (c kvClient) Txn(ctx context.Context, in *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
+	// One that can change nothing does not wait for the commits of others.
+	call := c.write
+	if onlyReads(in.Success) && onlyReads(in.Failure) {
+		call = c.read
+	}
 	var reply wire.TxnResponse
-	if err := c.write(ctx, wire.OpTxn, txnRequest(in), &reply); err != nil {
+	if err := call(ctx, wire.OpTxn, txnRequest(in), &reply); err != nil {
 		return nil, err
 	}
 	return txnResponse(&reply), nil
+}
+
+// onlyReads tells whether none of the operations of a txn can change anything.
+func onlyReads(ops []*pb.RequestOp) bool {
+	for _, op := range ops {
+		switch request := op.Request.(type) {
+		case *pb.RequestOp_RequestRange:
+		case *pb.RequestOp_RequestTxn:
+			if !onlyReads(request.RequestTxn.Success) || !onlyReads(request.RequestTxn.Failure) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func (c kvClient) Compact(

@@ -2,14 +2,12 @@ package etcdv3
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
 	"github.com/etclite/etclite/bindings/go/internal/wire"
-	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
 // leaseClient is etcd's Lease service.
@@ -105,13 +103,17 @@ func (s *keepAliveStream) Send(in *pb.LeaseKeepAliveRequest) error {
 	}
 }
 
+// renew answers a request. That the lease is gone is no error here, but an answer without time left.
 func (s *keepAliveStream) renew(id int64) (*pb.LeaseKeepAliveResponse, error) {
+	request := wire.LeaseKeepAliveRequest{ID: id}
+	bytes, err := s.store.Write(s.ctx, wire.OpLeaseKeepAlive, request.Append(nil))
 	var reply wire.LeaseKeepAliveResponse
-	err := s.transport.write(s.ctx, wire.OpLeaseKeepAlive, &wire.LeaseKeepAliveRequest{ID: id}, &reply)
-	if err != nil && rpctypes.Error(errors.New(rpctypes.ErrorDesc(err))) != rpctypes.ErrLeaseNotFound {
-		return nil, err
+	if err == nil {
+		err = reply.Decode(bytes)
 	}
-	// A lease that is gone is told as one without time left.
+	if err != nil {
+		return nil, sentOnStream(err)
+	}
 	return &pb.LeaseKeepAliveResponse{Header: header(reply.Header), ID: id, TTL: reply.TTL}, nil
 }
 

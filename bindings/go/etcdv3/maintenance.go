@@ -46,14 +46,21 @@ func (c maintenanceClient) Alarm(
 	if in.Action != pb.AlarmRequest_GET {
 		return c.MaintenanceClient.Alarm(ctx, in, opts...)
 	}
-	return &pb.AlarmResponse{Header: c.header()}, nil
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
+	return &pb.AlarmResponse{Header: c.header(c.store.Revision())}, nil
 }
 
-// Defragment does nothing: a store gives space back by itself, and there is nothing to defragment.
+// Defragment does nothing: a store gives space back by itself, and there is nothing to defragment. As of
+// etcd, the answer has no revision.
 func (c maintenanceClient) Defragment(
-	context.Context, *pb.DefragmentRequest, ...grpc.CallOption,
+	ctx context.Context, _ *pb.DefragmentRequest, _ ...grpc.CallOption,
 ) (*pb.DefragmentResponse, error) {
-	return &pb.DefragmentResponse{Header: c.header()}, nil
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
+	return &pb.DefragmentResponse{Header: c.header(0)}, nil
 }
 
 // clusterClient is etcd's Cluster service: a store by itself is its only member.
@@ -62,14 +69,13 @@ type clusterClient struct {
 	*transport
 }
 
+// MemberList has no revision in its header, as etcd's has none.
 func (c clusterClient) MemberList(
-	context.Context, *pb.MemberListRequest, ...grpc.CallOption,
+	ctx context.Context, _ *pb.MemberListRequest, _ ...grpc.CallOption,
 ) (*pb.MemberListResponse, error) {
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
 	_, member, _ := c.store.IDs()
-	return &pb.MemberListResponse{Header: c.header(), Members: []*pb.Member{{ID: member, Name: "etclite"}}}, nil
-}
-
-func (t *transport) header() *pb.ResponseHeader {
-	cluster, member, term := t.store.IDs()
-	return &pb.ResponseHeader{ClusterId: cluster, MemberId: member, Revision: t.store.Revision(), RaftTerm: term}
+	return &pb.MemberListResponse{Header: c.header(0), Members: []*pb.Member{{ID: member, Name: "etclite"}}}, nil
 }

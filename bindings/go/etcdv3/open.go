@@ -20,6 +20,15 @@ type transport struct {
 	store raw.Store
 }
 
+// ready says why a call that does not reach the library must not begin either.
+func (t *transport) ready(ctx context.Context) error { return sent(t.store.Ready(ctx)) }
+
+// header is that of an answer that is made here.
+func (t *transport) header(revision int64) *pb.ResponseHeader {
+	cluster, member, term := t.store.IDs()
+	return &pb.ResponseHeader{ClusterId: cluster, MemberId: member, Revision: revision, RaftTerm: term}
+}
+
 // caller makes one call of the library.
 type caller = func(ctx context.Context, op uint32, request []byte) ([]byte, error)
 

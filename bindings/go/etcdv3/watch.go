@@ -2,15 +2,14 @@ package etcdv3
 
 import (
 	"context"
-	"errors"
 	"io"
+	"math"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/etclite/etclite/bindings/go/internal/raw"
 	"github.com/etclite/etclite/bindings/go/internal/wire"
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
@@ -26,39 +25,44 @@ func (c watchClient) Watch(ctx context.Context, _ ...grpc.CallOption) (pb.Watch_
 	ctx, cancel := context.WithCancel(ctx)
 	return &watchStream{
 		stream: stream{ctx: ctx}, transport: c.transport, cancel: cancel,
-		answered: make(chan struct{}, 1), replies: make(chan *pb.WatchResponse), watches: map[int64]*served{},
+		filled: make(chan struct{}, 1), watches: map[int64]*served{},
 	}, nil
 }
 
-// watchStream is one stream: a goroutine for each watch hands its responses to Recv. So a slow reader makes the watches wait,
-// each at its place in history, and no events queue up. When the stream's context ends, so do its watches.
+// watchStream is one stream: responses wait in a queue for Recv, in the order in which they were made. A watch, which has a
+// goroutine of its own, puts in one response at a time and waits until it was received. So a slow reader makes the watches
+// wait, each at its place in history, and no events queue up. When the stream's context ends, so do its watches, and when the
+// store is over, so is the stream.
 type watchStream struct {
 	stream
 	*transport
 	cancel context.CancelFunc
-	// replies carries events.
-	replies chan *pb.WatchResponse
-	// answered holds a token while there may be answers.
-	answered chan struct{}
+	// filled holds a token while the queue may have something.
+	filled chan struct{}
+	// asked says that progress of all watches is to be told, once they have caught up.
+	asked atomic.Bool
+
+	// order is held for reading while a watch takes events and queues them, and for writing by who compares all watches: then
+	// each response is in the queue for what was taken. It comes before mu.
+	order sync.RWMutex
 
 	// mu guards what follows.
-	mu sync.Mutex
-	// answers of creations, cancellations and requests for progress go before events, in the order of the requests.
-	answers []answer
+	mu      sync.Mutex
+	queue   []queued
 	watches map[int64]*served
 	nextID  int64
 	// failure is why the stream ended, if not for its context.
 	failure error
 }
 
-// answer is a response to a request of the stream; told, if not nil, is closed once it was received.
-type answer struct {
+// queued is a response on its way; received is closed when Recv returns it.
+type queued struct {
 	response *pb.WatchResponse
-	told     chan struct{}
+	received chan struct{}
 }
 
-// allWatches is the id of responses that concern every watch of a stream, or none.
-const allWatches = -1
+// noWatch is the id of responses that concern every watch of a stream, or none.
+const noWatch = -1
 
 // Send creates or cancels a watch, or asks for progress. It does not wait for the answer to be received.
 func (s *watchStream) Send(in *pb.WatchRequest) error {
@@ -71,7 +75,7 @@ func (s *watchStream) Send(in *pb.WatchRequest) error {
 	case *pb.WatchRequest_CancelRequest:
 		s.end(request.CancelRequest.WatchId)
 	case *pb.WatchRequest_ProgressRequest:
-		s.answer(&pb.WatchResponse{Header: s.header(s.progress()), WatchId: allWatches}, nil)
+		s.askProgress()
 	}
 	return nil
 }
@@ -79,15 +83,17 @@ func (s *watchStream) Send(in *pb.WatchRequest) error {
 // Recv waits for the next response of any watch.
 func (s *watchStream) Recv() (*pb.WatchResponse, error) {
 	for {
-		if response := s.nextAnswer(); response != nil {
+		if s.ctx.Err() != nil {
+			return nil, s.over()
+		}
+		if response := s.next(); response != nil {
 			return response, nil
 		}
 		select {
-		case <-s.answered:
-		case response := <-s.replies:
-			return response, nil
+		case <-s.filled:
+		case <-s.store.Done():
+			s.fail(sentOnStream(rpctypes.ErrClosed))
 		case <-s.ctx.Done():
-			return nil, s.over()
 		}
 	}
 }
@@ -102,85 +108,7 @@ func (s *watchStream) over() error {
 	return s.ctx.Err()
 }
 
-// CloseSend ends the stream and its watches.
-func (s *watchStream) CloseSend() error {
-	err := s.stream.CloseSend()
-	s.cancel()
-	return err
-}
-
-func (s *watchStream) answer(response *pb.WatchResponse, told chan struct{}) {
-	s.mu.Lock()
-	s.answers = append(s.answers, answer{response, told})
-	s.mu.Unlock()
-	select {
-	case s.answered <- struct{}{}:
-	default:
-	}
-}
-
-func (s *watchStream) nextAnswer() *pb.WatchResponse {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.answers) == 0 {
-		return nil
-	}
-	first := s.answers[0]
-	s.answers = s.answers[1:]
-	if first.told != nil {
-		close(first.told)
-	}
-	return first.response
-}
-
-// create starts a watch. Whatever is written after its answer was received is seen by it, and what was written after the
-// request was sent, too.
-func (s *watchStream) create(in *pb.WatchCreateRequest) {
-	request := wire.WatchCreateRequest{
-		Key: in.Key, RangeEnd: in.RangeEnd, StartRevision: in.StartRevision, PrevKv: in.PrevKv,
-		ProgressNotify: in.ProgressNotify,
-	}
-	for _, filter := range in.Filters {
-		request.Filters = append(request.Filters, int32(filter))
-	}
-	id, free := s.takeID(in.WatchId)
-	if !free {
-		s.refuse(id, "etcdserver: duplicate watch ID provided on the stream")
-		return
-	}
-	revision := s.store.Revision()
-	watch, compacted, err := s.store.Watch(request.Append(nil))
-	if compacted != 0 {
-		// As etcd: such a watch is created, and then cancelled.
-		s.answer(&pb.WatchResponse{Header: s.header(revision), WatchId: id, Created: true}, nil)
-		s.answer(s.ended(id, err, compacted), nil)
-		return
-	}
-	if err != nil {
-		s.refuse(id, textOf(err))
-		return
-	}
-	ctx, cancel := context.WithCancel(s.ctx)
-	served := &served{
-		stream: s, watch: watch, id: id, ctx: ctx, cancel: cancel, done: make(chan struct{}),
-		notify: in.ProgressNotify,
-	}
-	s.mu.Lock()
-	s.watches[id] = served
-	s.mu.Unlock()
-	told := make(chan struct{})
-	s.answer(&pb.WatchResponse{Header: s.header(revision), WatchId: id, Created: true}, told)
-	go served.run(told)
-}
-
-// refuse answers a creation that failed.
-func (s *watchStream) refuse(id int64, reason string) {
-	s.answer(&pb.WatchResponse{
-		Header: s.header(s.store.Revision()), WatchId: id, Created: true, Canceled: true, CancelReason: reason,
-	}, nil)
-}
-
-// fail ends the stream and all its watches with an error.
+// fail ends the stream and all its watches.
 func (s *watchStream) fail(err error) {
 	s.mu.Lock()
 	if s.failure == nil {
@@ -188,6 +116,94 @@ func (s *watchStream) fail(err error) {
 	}
 	s.mu.Unlock()
 	s.cancel()
+}
+
+// CloseSend ends the stream and its watches, as a server of etcd ends it then.
+func (s *watchStream) CloseSend() error {
+	err := s.stream.CloseSend()
+	s.fail(io.EOF)
+	return err
+}
+
+// put puts a response into the queue. The channel is closed when Recv returns it.
+func (s *watchStream) put(response *pb.WatchResponse) <-chan struct{} {
+	received := make(chan struct{})
+	s.mu.Lock()
+	s.queue = append(s.queue, queued{response, received})
+	s.mu.Unlock()
+	signal(s.filled)
+	return received
+}
+
+// next is the first response of the queue, nil if it is empty.
+func (s *watchStream) next() *pb.WatchResponse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		return nil
+	}
+	first := s.queue[0]
+	s.queue[0] = queued{}
+	s.queue = s.queue[1:]
+	close(first.received)
+	return first.response
+}
+
+// signal leaves a token in a channel of one place.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// create starts a watch. Whatever is written after its answer was received is seen by it, and what was written after the
+// request was sent, too.
+func (s *watchStream) create(in *pb.WatchCreateRequest) {
+	id, free := s.takeID(in.WatchId)
+	if !free {
+		s.refuse("mvcc: duplicate watch ID provided on the WatchStream")
+		return
+	}
+	watch, compacted, err := s.store.Watch(watchRequest(in).Append(nil))
+	if err != nil && compacted == 0 {
+		s.refuse(textOf(err))
+		return
+	}
+	// Read once the watch is there: what is above it will be told. The other way round, what is written in between would be
+	// neither below it nor told.
+	created := &pb.WatchResponse{Header: s.header(s.store.Revision()), WatchId: id, Created: true}
+	if err != nil {
+		// As etcd: such a watch is created, and then cancelled.
+		s.put(created)
+		s.put(s.ended(id, err, compacted))
+		return
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	served := &served{
+		stream: s, watch: watch, id: id, start: in.StartRevision, notify: in.ProgressNotify,
+		ctx: ctx, cancel: cancel, done: make(chan struct{}), ask: make(chan struct{}, 1),
+	}
+	s.admit(served)
+	go served.run(s.put(created))
+}
+
+func watchRequest(in *pb.WatchCreateRequest) *wire.WatchCreateRequest {
+	// What ProgressNotify and Fragment ask for is done here, or not at all.
+	request := &wire.WatchCreateRequest{
+		Key: in.Key, RangeEnd: in.RangeEnd, StartRevision: in.StartRevision, PrevKv: in.PrevKv,
+	}
+	for _, filter := range in.Filters {
+		request.Filters = append(request.Filters, int32(filter))
+	}
+	return request
+}
+
+// refuse answers a creation that failed.
+func (s *watchStream) refuse(reason string) {
+	s.put(&pb.WatchResponse{
+		Header: s.header(s.store.Revision()), WatchId: noWatch, Created: true, Canceled: true, CancelReason: reason,
+	})
 }
 
 // takeID is the id of a new watch: the one asked for, if it is free, or the next.
@@ -205,6 +221,26 @@ func (s *watchStream) takeID(wanted int64) (int64, bool) {
 	return s.nextID - 1, true
 }
 
+// admit counts a watch among those of the stream.
+func (s *watchStream) admit(served *served) {
+	s.order.Lock()
+	defer s.order.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	served.behind = s.asked.Load()
+	s.watches[served.id] = served
+}
+
+// forget takes a watch out of those of the stream, for which the others may have been waiting.
+func (s *watchStream) forget(served *served) {
+	s.order.RLock()
+	s.mu.Lock()
+	delete(s.watches, served.id)
+	s.mu.Unlock()
+	s.order.RUnlock()
+	s.tellProgress()
+}
+
 // end cancels a watch. Nothing of it comes after the answer.
 func (s *watchStream) end(id int64) {
 	s.mu.Lock()
@@ -215,134 +251,74 @@ func (s *watchStream) end(id int64) {
 	}
 	served.cancel()
 	<-served.done
-	s.answer(&pb.WatchResponse{Header: s.header(s.store.Revision()), WatchId: id, Canceled: true}, nil)
-}
-
-func (s *watchStream) forget(served *served) {
-	s.mu.Lock()
-	delete(s.watches, served.id)
-	s.mu.Unlock()
-}
-
-// progress is the revision up to which all watches of the stream have delivered everything.
-func (s *watchStream) progress() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	revision := s.store.Revision()
-	for _, served := range s.watches {
-		revision = min(revision, served.progress())
+	if !served.ended {
+		s.put(&pb.WatchResponse{Header: s.header(s.store.Revision()), WatchId: id, Canceled: true})
 	}
-	return revision
 }
 
-// ended is the last response of a watch that did not end at its reader's wish.
+// ended is the last response of a watch that did not end at its reader's wish. As of etcd, one that was overtaken by a
+// compaction has neither revision nor reason.
 func (s *watchStream) ended(id int64, err error, compacted int64) *pb.WatchResponse {
-	return &pb.WatchResponse{
-		Header: s.header(s.store.Revision()), WatchId: id, Canceled: true, CompactRevision: compacted,
-		CancelReason: textOf(err),
+	response := &pb.WatchResponse{WatchId: id, Canceled: true, CompactRevision: compacted}
+	if compacted != 0 {
+		response.Header = s.header(0)
+		return response
 	}
+	response.Header, response.CancelReason = s.header(s.store.Revision()), textOf(err)
+	return response
 }
 
-func (s *watchStream) header(revision int64) *pb.ResponseHeader {
-	cluster, member, term := s.store.IDs()
-	return &pb.ResponseHeader{ClusterId: cluster, MemberId: member, Revision: revision, RaftTerm: term}
+// askProgress has progress told once every watch has caught up: each has then had nothing more to take after the request.
+// Several requests that wait are answered as one. (etcd does not answer at all unless all have caught up already.)
+func (s *watchStream) askProgress() {
+	s.order.Lock()
+	s.mu.Lock()
+	s.asked.Store(true)
+	for _, served := range s.watches {
+		served.behind = true
+		signal(served.ask)
+	}
+	s.mu.Unlock()
+	s.order.Unlock()
+	// Without any watch there is nobody else to see that there is nothing to tell.
+	s.tellProgress()
 }
 
-// served is a watch on a stream.
-type served struct {
-	stream *watchStream
-	watch  raw.Watch
-	id     int64
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   chan struct{}
-	notify bool
-
-	// mu is held while events are taken from the watch, so that progress knows of those that were not delivered yet.
-	mu sync.Mutex
-	// held is the first revision in hand; 0 if there is none.
-	held int64
-}
-
-// progressEvery is how long a watch with progress notifications is silent at most, as a server of etcd has it by default.
-const progressEvery = 10 * time.Minute
-
-// run delivers events until the watch or its stream ends.
-func (s *served) run(told <-chan struct{}) {
-	defer close(s.done)
-	defer s.stream.forget(s)
-	defer s.watch.Close()
-	defer s.cancel()
-	select {
-	case <-told:
-	case <-s.ctx.Done():
+// tellProgress tells progress of all watches, if that was asked for, and all have delivered the same: everything up to the
+// revision that is told and nothing above it. Who resumes from it then misses nothing and gets nothing twice.
+func (s *watchStream) tellProgress() {
+	if !s.asked.Load() {
 		return
 	}
-	for s.ctx.Err() == nil {
-		response, compacted, err := s.take()
-		switch {
-		case err == io.EOF:
-			// All that a store which is open for reading holds was told, and nothing will ever come.
-			<-s.ctx.Done()
-			return
-		case errors.Is(err, rpctypes.ErrClosed):
-			s.stream.fail(sent(err))
-			return
-		case err != nil:
-			s.deliver(s.stream.ended(s.id, err, compacted))
-			return
-		case response != nil:
-			s.deliver(response)
-		default:
-			s.await()
+	s.order.Lock()
+	defer s.order.Unlock()
+	revision, caughtUp := s.progress()
+	if !caughtUp || !s.asked.CompareAndSwap(true, false) {
+		return
+	}
+	if revision != 0 {
+		s.put(&pb.WatchResponse{Header: s.header(revision), WatchId: noWatch})
+	}
+}
+
+// progress is the revision up to which all watches of the stream have delivered everything; 0 if there is nothing to tell,
+// which as in etcd is so without watches, or with one that starts later. The second result is false as long as a watch is
+// behind the others, or behind the request. Needs order for writing.
+func (s *watchStream) progress() (int64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	revision, delivered, start := int64(math.MaxInt64), int64(0), int64(0)
+	for _, served := range s.watches {
+		if served.behind {
+			return 0, false
 		}
+		revision = min(revision, served.watch.Progress())
+		delivered, start = max(delivered, served.delivered), max(start, served.start)
 	}
-}
-
-// take is the next response, nil if there is none now.
-func (s *served) take() (response *pb.WatchResponse, compacted int64, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.held = 0
-	bytes, compacted, err := s.watch.Next()
-	if err != nil || bytes == nil {
-		return nil, compacted, err
+	switch {
+	case len(s.watches) == 0 || revision < start:
+		return 0, true
+	default:
+		return revision, delivered <= revision
 	}
-	var reply wire.WatchResponse
-	if err := reply.Decode(bytes); err != nil {
-		return nil, 0, err
-	}
-	if len(reply.Events) > 0 {
-		s.held = reply.Events[0].Kv.ModRevision
-	}
-	return &pb.WatchResponse{Header: header(reply.Header), WatchId: s.id, Events: events(reply.Events)}, 0, nil
-}
-
-// await returns once there may be something to take, or after having told progress.
-func (s *served) await() {
-	if !s.notify {
-		_ = s.watch.Wait(s.ctx)
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, progressEvery)
-	defer cancel()
-	if s.watch.Wait(ctx) != nil && s.ctx.Err() == nil {
-		s.deliver(&pb.WatchResponse{Header: s.stream.header(s.progress()), WatchId: s.id})
-	}
-}
-
-func (s *served) deliver(response *pb.WatchResponse) {
-	select {
-	case s.stream.replies <- response:
-	case <-s.ctx.Done():
-	}
-}
-
-func (s *served) progress() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held != 0 {
-		return s.held - 1
-	}
-	return s.watch.Progress()
 }

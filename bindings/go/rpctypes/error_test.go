@@ -120,6 +120,9 @@ func TestStatusesBecomeErrorsThatCanBeCompared(t *testing.T) {
 		if !errors.Is(err, status.Err) {
 			t.Errorf("%s becomes %v", status.Name, err)
 		}
+		if row, ok := StatusOf(fmt.Errorf("put: %w", err)); !ok || row != status {
+			t.Errorf("%s is found as %+v", status.Name, row)
+		}
 		if !status.Detailed {
 			if err != status.Err {
 				t.Errorf("%s cannot be compared with ==", status.Name)
@@ -141,6 +144,11 @@ func TestStatusesThatAreNoErrorsOrUnknown(t *testing.T) {
 	for _, number := range []int32{StatusOK, StatusNotFound, StatusTimeout, StatusEnd, StatusNotAcquired, 1 << 30} {
 		if err := FromStatus(number, 0, "text"); err != nil {
 			t.Errorf("%d became %v", number, err)
+		}
+	}
+	for _, err := range []error{nil, io.EOF, ErrUnknown, ErrRoleNotFound} {
+		if row, ok := StatusOf(err); ok {
+			t.Errorf("%v is a status: %+v", err, row)
 		}
 	}
 	if err := FromStatus(-1000, 0, "from the future"); !errors.Is(err, ErrUnknown) || err.Error() != "etclite: from the future" {

@@ -1,16 +1,18 @@
 package rpctypes
 
+import "errors"
+
 // Errors that etcd does not have.
 var (
 	// ErrInvalidArgument is a request that is malformed in a way that has no name of its own. Nothing was done.
 	ErrInvalidArgument error = EtcdError{CodeInvalidArgument, "etclite: invalid argument"}
 	// ErrSessionExpired says that a session has ended, or that the lock behind a fence is lost. Nothing was done, and the
 	// fence never holds again.
-	ErrSessionExpired error = EtcdError{CodeFailedPrecondition, "etclite: session is expired"}
+	ErrSessionExpired error = EtcdError{CodeUnknown, "etclite: session is expired"}
 	// ErrElectionNotLeader says that the lead was lost or resigned. Nothing was done.
-	ErrElectionNotLeader error = EtcdError{CodeFailedPrecondition, "etclite: not leader of the election"}
+	ErrElectionNotLeader error = EtcdError{CodeUnknown, "etclite: not leader of the election"}
 	// ErrLockReleased says that the lock was released before. Nothing was done.
-	ErrLockReleased error = EtcdError{CodeFailedPrecondition, "etclite: lock has already been released"}
+	ErrLockReleased error = EtcdError{CodeUnknown, "etclite: lock has already been released"}
 	// ErrCursorNotFound says that there is no cursor of that name. Nothing was done.
 	ErrCursorNotFound error = EtcdError{CodeNotFound, "etclite: requested cursor not found"}
 	// ErrCursorMoved says that the cursor stands elsewhere; the detail is where. Nothing was done.
@@ -29,7 +31,7 @@ var (
 	// ErrPoisoned says that an earlier write failed: nothing more is written until the store is reopened, nor was this.
 	ErrPoisoned error = EtcdError{CodeUnavailable, "etclite: an earlier write failed, reopen the store"}
 	// ErrNotReclaimed says that a compaction took effect, but could not give its space back yet.
-	ErrNotReclaimed error = EtcdError{CodeUnavailable, "etclite: the space of a compaction could not be given back"}
+	ErrNotReclaimed error = EtcdError{CodeInternal, "etclite: the space of a compaction could not be given back"}
 	// ErrClosed says that the client, or its store, was closed. Nothing was done.
 	ErrClosed error = EtcdError{CodeUnavailable, "etclite: the store is closed"}
 	// ErrIndeterminate says that a write may or may not take effect: read before retrying.
@@ -37,7 +39,7 @@ var (
 	// ErrForked says that the store was opened by the process before a fork. Nothing was done.
 	ErrForked error = EtcdError{CodeFailedPrecondition, "etclite: the store was opened by another process, before a fork"}
 	// ErrUnsupported says that this release, or this build of the library, does not do that. Nothing was done.
-	ErrUnsupported error = EtcdError{CodeUnimplemented, "etclite: not supported"}
+	ErrUnsupported error = EtcdError{CodeFailedPrecondition, "etclite: not supported"}
 	// ErrMisuse says that the library was called as it may not be. Nothing was done.
 	ErrMisuse error = EtcdError{CodeInternal, "etclite: misuse of the library"}
 	// ErrFull says that a bound was reached that is not the space for data: watches, open files. Nothing was done.
@@ -71,55 +73,77 @@ type Status struct {
 	Err error
 	// Detailed says that the library's text and detail tell more than Err does.
 	Detailed bool
+	// Code and Etcd are what a server of etcd sends for it: gRPC's class, and the message by which clients know the error.
+	// The message is empty where etcd has no such outcome.
+	Code Code
+	Etcd string
 }
 
 // Statuses is the table of all errors of the library.
 func Statuses() []Status { return append([]Status(nil), statuses...) }
 
 var statuses = []Status{
-	{-1, "INVALID_ARGUMENT", ErrInvalidArgument, true},
-	{-2, "EMPTY_KEY", ErrEmptyKey, false},
-	{-3, "TOO_MANY_OPS", ErrTooManyOps, false},
-	{-4, "DUPLICATE_KEY", ErrDuplicateKey, false},
-	{-5, "REQUEST_TOO_LARGE", ErrRequestTooLarge, false},
-	{-6, "INVALID_SORT", ErrInvalidSortOption, false},
-	{-7, "VALUE_PROVIDED", ErrValueProvided, false},
-	{-8, "LEASE_PROVIDED", ErrLeaseProvided, false},
-	{-9, "KEY_NOT_FOUND", ErrKeyNotFound, false},
-	{StatusCompacted, "COMPACTED", ErrCompacted, false},
-	{-21, "FUTURE_REVISION", ErrFutureRev, false},
-	{-22, "NO_SPACE", ErrNoSpace, false},
-	{-23, "LEASE_NOT_FOUND", ErrLeaseNotFound, false},
-	{-24, "LEASE_EXISTS", ErrLeaseExist, false},
-	{-25, "LEASE_TTL_TOO_LARGE", ErrLeaseTTLTooLarge, false},
-	{StatusWatchCanceled, "WATCH_CANCELED", ErrWatchCanceled, false},
-	{-27, "SESSION_EXPIRED", ErrSessionExpired, false},
-	{-28, "NOT_LEADER_OF_ELECTION", ErrElectionNotLeader, false},
-	{-29, "LOCK_RELEASED", ErrLockReleased, false},
-	{-31, "CURSOR_NOT_FOUND", ErrCursorNotFound, false},
-	{-32, "CURSOR_MOVED", ErrCursorMoved, true},
-	{-40, "NO_LEADER", ErrNoLeader, false},
-	{-41, "NOT_LEADER", ErrNotLeader, false},
-	{-42, "LEADER_CHANGED", ErrLeaderChanged, false},
-	{-43, "UNAVAILABLE", ErrUnhealthy, false},
-	{-60, "LOCKED", ErrLocked, true},
-	{-61, "IO", ErrIO, true},
-	{-62, "CORRUPT", ErrCorrupt, true},
-	{-63, "NOT_A_DATABASE", ErrNotADatabase, true},
-	{-64, "FORMAT_TOO_NEW", ErrFormatTooNew, true},
-	{-65, "READ_ONLY", ErrReadOnly, false},
-	{-66, "POISONED", ErrPoisoned, false},
-	{-67, "NOT_RECLAIMED", ErrNotReclaimed, true},
-	{StatusClosed, "CLOSED", ErrClosed, false},
-	{-81, "CANCELED", ErrCanceled, false},
-	{-82, "DEADLINE_EXCEEDED", ErrDeadlineExceeded, false},
-	{-83, "INDETERMINATE", ErrIndeterminate, false},
-	{-84, "FORKED", ErrForked, false},
-	{-85, "UNSUPPORTED", ErrUnsupported, true},
-	{-86, "MISUSE", ErrMisuse, true},
-	{-87, "FULL", ErrFull, true},
-	{-99, "PANIC", ErrPanic, true},
+	{-1, "INVALID_ARGUMENT", ErrInvalidArgument, true, CodeInvalidArgument, ""},
+	{-2, "EMPTY_KEY", ErrEmptyKey, false, CodeInvalidArgument, "etcdserver: key is not provided"},
+	{-3, "TOO_MANY_OPS", ErrTooManyOps, false, CodeInvalidArgument, "etcdserver: too many operations in txn request"},
+	{-4, "DUPLICATE_KEY", ErrDuplicateKey, false, CodeInvalidArgument, "etcdserver: duplicate key given in txn request"},
+	{-5, "REQUEST_TOO_LARGE", ErrRequestTooLarge, false, CodeInvalidArgument, "etcdserver: request is too large"},
+	{-6, "INVALID_SORT", ErrInvalidSortOption, false, CodeInvalidArgument, "etcdserver: invalid sort option"},
+	{-7, "VALUE_PROVIDED", ErrValueProvided, false, CodeInvalidArgument, "etcdserver: value is provided"},
+	{-8, "LEASE_PROVIDED", ErrLeaseProvided, false, CodeInvalidArgument, "etcdserver: lease is provided"},
+	{-9, "KEY_NOT_FOUND", ErrKeyNotFound, false, CodeInvalidArgument, "etcdserver: key not found"},
+	{StatusCompacted, "COMPACTED", ErrCompacted, false, CodeOutOfRange, "etcdserver: mvcc: required revision has been compacted"},
+	{-21, "FUTURE_REVISION", ErrFutureRev, false, CodeOutOfRange, "etcdserver: mvcc: required revision is a future revision"},
+	{-22, "NO_SPACE", ErrNoSpace, false, CodeResourceExhausted, "etcdserver: mvcc: database space exceeded"},
+	{-23, "LEASE_NOT_FOUND", ErrLeaseNotFound, false, CodeNotFound, "etcdserver: requested lease not found"},
+	{-24, "LEASE_EXISTS", ErrLeaseExist, false, CodeFailedPrecondition, "etcdserver: lease already exists"},
+	{-25, "LEASE_TTL_TOO_LARGE", ErrLeaseTTLTooLarge, false, CodeOutOfRange, "etcdserver: too large lease TTL"},
+	{StatusWatchCanceled, "WATCH_CANCELED", ErrWatchCanceled, false, CodeCanceled, "etcdserver: watch canceled"},
+	{-27, "SESSION_EXPIRED", ErrSessionExpired, false, CodeUnknown, "mutex: session is expired"},
+	{-28, "NOT_LEADER_OF_ELECTION", ErrElectionNotLeader, false, CodeUnknown, "election: not leader"},
+	{-29, "LOCK_RELEASED", ErrLockReleased, false, CodeUnknown, "mutex: lock has already been released"},
+	{-31, "CURSOR_NOT_FOUND", ErrCursorNotFound, false, CodeNotFound, ""},
+	{-32, "CURSOR_MOVED", ErrCursorMoved, true, CodeFailedPrecondition, ""},
+	{-40, "NO_LEADER", ErrNoLeader, false, CodeUnavailable, "etcdserver: no leader"},
+	{-41, "NOT_LEADER", ErrNotLeader, false, CodeFailedPrecondition, "etcdserver: not leader"},
+	{-42, "LEADER_CHANGED", ErrLeaderChanged, false, CodeUnavailable, "etcdserver: leader changed"},
+	{-43, "UNAVAILABLE", ErrUnhealthy, false, CodeUnavailable, "etcdserver: unhealthy cluster"},
+	{-60, "LOCKED", ErrLocked, true, CodeUnavailable, ""},
+	{-61, "IO", ErrIO, true, CodeUnavailable, "etcdserver: server stopped"},
+	{-62, "CORRUPT", ErrCorrupt, true, CodeDataLoss, "etcdserver: corrupt cluster"},
+	{-63, "NOT_A_DATABASE", ErrNotADatabase, true, CodeFailedPrecondition, ""},
+	{-64, "FORMAT_TOO_NEW", ErrFormatTooNew, true, CodeFailedPrecondition, ""},
+	{-65, "READ_ONLY", ErrReadOnly, false, CodeFailedPrecondition, "etcdserver: not capable"},
+	{-66, "POISONED", ErrPoisoned, false, CodeUnavailable, "etcdserver: server stopped"},
+	{-67, "NOT_RECLAIMED", ErrNotReclaimed, true, CodeInternal, ""},
+	{StatusClosed, "CLOSED", ErrClosed, false, CodeUnavailable, "etcdserver: server stopped"},
+	{-81, "CANCELED", ErrCanceled, false, CodeCanceled, "etcdserver: request canceled"},
+	{-82, "DEADLINE_EXCEEDED", ErrDeadlineExceeded, false, CodeUnavailable, "etcdserver: request timed out"},
+	{-83, "INDETERMINATE", ErrIndeterminate, false, CodeUnavailable, "etcdserver: request timed out"},
+	{-84, "FORKED", ErrForked, false, CodeFailedPrecondition, ""},
+	{-85, "UNSUPPORTED", ErrUnsupported, true, CodeFailedPrecondition, "etcdserver: not capable"},
+	{-86, "MISUSE", ErrMisuse, true, CodeInternal, ""},
+	{-87, "FULL", ErrFull, true, CodeResourceExhausted, "etcdserver: too many requests"},
+	{-99, "PANIC", ErrPanic, true, CodeInternal, ""},
 }
+
+// StatusOf is the row of an error, or of one that it wraps. It reports false for errors that the library does not have.
+func StatusOf(err error) (Status, bool) {
+	var named EtcdError
+	if !errors.As(err, &named) {
+		return Status{}, false
+	}
+	status, ok := byError[named]
+	return status, ok
+}
+
+var byError = func() map[error]Status {
+	table := make(map[error]Status, len(statuses))
+	for _, status := range statuses {
+		table[status.Err] = status
+	}
+	return table
+}()
 
 var byNumber = func() map[int32]Status {
 	table := make(map[int32]Status, len(statuses))

@@ -13,6 +13,11 @@ type Store interface {
 	// Read makes a call that changes nothing, Write one that may, of the kind that op says.
 	Read(ctx context.Context, op uint32, request []byte) ([]byte, error)
 	Write(ctx context.Context, op uint32, request []byte) ([]byte, error)
+	// Ready says why a call must not begin: its context has ended, or the store is over.
+	Ready(ctx context.Context) error
+	// Done is closed once the store is over: the client was closed, or the context of its Config has ended. Close waits for
+	// the watches, so whoever waits for anything else must wait for this, too, and then close his watch.
+	Done() <-chan struct{}
 	// Watch registers a watch from a WatchCreateRequest: whatever is written after it returns is told. The second result is
 	// 0 but for a start that is compacted: then it is the first revision that is not. The watch must be closed.
 	Watch(request []byte) (Watch, int64, error)
@@ -26,13 +31,14 @@ type Store interface {
 	Close() error
 }
 
-// A Watch is a place in the history of a range of keys. One goroutine at a time may call Next and Wait.
+// A Watch is a place in the history of a range of keys. One goroutine at a time may call Next.
 type Watch interface {
 	// Next is the next WatchResponse, nil if there is none now. It never blocks. The second result is as Store.Watch has
-	// it. The error is io.EOF once a store that is open for reading has told all it holds.
+	// it. The error is io.EOF once a store that is open for reading has told all it holds, and that of Store.Ready once
+	// the store is over.
 	Next() ([]byte, int64, error)
-	// Wait returns nil once Next may have something, or the context's error.
-	Wait(ctx context.Context) error
+	// Notice holds a token once Next may have something again after it had nothing.
+	Notice() <-chan struct{}
 	// Progress is the revision up to which Next has returned everything.
 	Progress() int64
 	// Close ends the watch.
