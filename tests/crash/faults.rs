@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use etclite::error::Applied;
 use etclite::io::sim::{Fault, FaultKind, Image, Limits, SimDisk, SplitMix64};
-use etclite::io::{IoSite, Now};
+use etclite::io::{Clock, IoSite, Now};
 use etclite::sabotage::{Bug, plant};
-use etclite::{Db, Error, Health, Watch};
+use etclite::{BatchResponse, Db, Error, Health, Watch};
 
 use super::budget::{Progress, number, over_seeds};
 use super::reference::{AdvanceOp, Blob, DeleteOp, GrantOp, Op, PutOp, Span, TokenOp, TxnItem, TxnOp};
 use super::verify::{Closely, Expected, check, clock_at, compare, message, recover, write_on};
-use super::workload::{Runner, State, Step, millis, new_machine, open_store, pull_the_plug, steps};
+use super::workload::{Runner, State, Step, execute_batch, millis, new_machine, open_store, pull_the_plug, steps};
 
 const KINDS: [FaultKind; 7] = [
     FaultKind::Eio,
@@ -39,7 +39,8 @@ fn every_failing_call_is_survived_or_stops_the_writer() {
     let each = (CASES.len() * KINDS.len()) as u64;
     let first = number("ETCLITE_BASE", 7_000);
     over_seeds(|number| {
-        let number = number - super::budget::first_seed();
+        // From one, so that a failure is found again by its number.
+        let number = number - 1;
         let (base, part) = (first + number / each, usize::try_from(number % each).unwrap());
         // The kinds that strike most calls come last; the longest operations first among them.
         let (case, kind) = (&CASES[CASES.len() - 1 - part % CASES.len()], KINDS[part / CASES.len()]);
@@ -53,8 +54,18 @@ fn every_failing_call_is_survived_or_stops_the_writer() {
 
 /// Fails the syncs of a put, under a bug that is planted for it.
 pub(crate) fn search(seed: u64, bug: Bug) -> Result<(), String> {
+    search_in(&CASES[0], FaultKind::SyncLosesData, seed, bug)
+}
+
+/// Fails the calls of a flush while a lease has lapsed, under a bug that is planted for it.
+pub(crate) fn search_lapsed(seed: u64, bug: Bug) -> Result<(), String> {
+    let case = CASES.iter().find(|case| case.name == FLUSH_LAPSED).unwrap();
+    search_in(case, FaultKind::Enospc, seed, bug)
+}
+
+fn search_in(case: &Case, kind: FaultKind, seed: u64, bug: Bug) -> Result<(), String> {
     plant(Some(bug));
-    let found = product(seed, &CASES[0], FaultKind::SyncLosesData);
+    let found = product(seed, case, kind);
     plant(None);
     found.map(drop)
 }
@@ -71,9 +82,11 @@ struct Case {
     copy: bool,
 }
 
+const FLUSH_LAPSED: &str = "flush with a lapsed lease";
+
 const PLAIN: Case = Case { name: "", before: |_| Vec::new(), step: |_| Step::Flush, killed: false, copy: false };
 
-const CASES: [Case; 32] = [
+const CASES: [Case; 35] = [
     Case { name: "put", step: |_| put("b", 300, 0), ..PLAIN },
     Case { name: "small put", step: |_| put("ba", 2, 0), ..PLAIN },
     Case { name: "put that rolls", before: |_| vec![put("c", 3500, 0)], step: |_| put("c", 3400, 0), ..PLAIN },
@@ -94,6 +107,9 @@ const CASES: [Case; 32] = [
         step: |_| Step::Op(Op::Advance { ms: 900_000 }),
         ..PLAIN
     },
+    Case { name: FLUSH_LAPSED, before: |_| lapsed(), step: |_| Step::Flush, ..PLAIN },
+    Case { name: "batch", before: |_| leased(), step: |_| batch(), ..PLAIN },
+    Case { name: "batch that commits twice", before: |_| leased(), step: |_| batch_with_renewal(), ..PLAIN },
     Case { name: "delete range", before: |_| vec![put("a", 9, 0)], step: |_| delete_all(), ..PLAIN },
     Case { name: "put with an id", step: |_| once(70), ..PLAIN },
     Case { name: "flush with ids", before: |_| vec![once(70)], step: |_| Step::Flush, ..PLAIN },
@@ -203,6 +219,23 @@ fn txn_of_leases() -> Step {
     Step::Op(Op::Txn(TxnOp { then, ..TxnOp::default() }))
 }
 
+/// So long that a segment ends on the way.
+fn batch() -> Step {
+    let puts = ["b1", "b2", "b3", "b4"].map(|key| put(key, 1_500, 8)).into_iter();
+    batch_of(puts.chain([txn_of_leases(), delete_all(), put("b5", 3_000, 9), put("b6", 2, 0)]))
+}
+
+/// What is before a renewal is durable before it is done.
+fn batch_with_renewal() -> Step {
+    let renewal = Step::Op(Op::KeepAlive(8));
+    batch_of([put("b1", 300, 8), txn(), renewal, grant(9), put("b2", 300, 9), Step::Op(Op::Revoke(8))])
+}
+
+fn batch_of(steps: impl IntoIterator<Item = Step>) -> Step {
+    let op = |step| if let Step::Op(op) = step { op } else { unreachable!() };
+    Step::Batch(steps.into_iter().map(op).collect())
+}
+
 fn due(runner: &Runner) -> Vec<Step> {
     // Time passes only once the process is gone.
     let _ = runner;
@@ -297,6 +330,13 @@ fn strike(seed: u64, case: &Case, fault: Fault) -> Result<bool, String> {
     let mut states = vec![runner.state.clone()];
     states.extend(runner.between(&step));
     failing.fail(fault);
+    if let Step::Batch(ops) = &step {
+        let answers = execute_batch(runner.db.as_ref().unwrap(), ops);
+        let struck = failing.faults_fired() > 0;
+        failing.clear_faults();
+        let judge = Judge::of_batch(runner, ops, &answers, fault)?;
+        return if struck { judge.all(watch).map(|()| true) } else { judge.end().map(|()| false) };
+    }
     let done = runner.attempt(&step).map(drop);
     let struck = failing.faults_fired() > 0;
     failing.clear_faults();
@@ -310,7 +350,8 @@ struct Judge {
     runner: Runner,
     disk: SimDisk,
     step: Step,
-    /// Before, in the middle, after.
+    /// Before, in the middle, after. Of a batch: with what was acknowledged of it, then with more and more of what may be
+    /// there.
     states: Vec<State>,
     done: Result<(), Error>,
     fault: Fault,
@@ -318,6 +359,43 @@ struct Judge {
 }
 
 impl Judge {
+    /// Of a batch that was answered so. What is acknowledged is there, what is said not to be written is not, and of the
+    /// rest some first part may be. What failed is what there is to try again.
+    fn of_batch(
+        mut runner: Runner,
+        ops: &[Op],
+        answers: &[etclite::Result<BatchResponse>],
+        fault: Fault,
+    ) -> Result<Judge, String> {
+        let (disk, wall) = (runner.machine.disk.clone(), runner.machine.clock.now().wall);
+        let mut state = runner.state.clone();
+        let (mut open, mut failed, mut done) = (Vec::new(), Vec::new(), Ok(()));
+        for (op, answer) in ops.iter().zip(answers) {
+            match answer {
+                Ok(_) if !open.is_empty() => return Err(format!("{op:?} is there, what is before it may not be")),
+                Ok(_) => assert!(state.follow(op, wall), "operations of the catalogue are valid"),
+                Err(error) => {
+                    failed.push(op.clone());
+                    if error.applied() != Applied::No {
+                        open.push(op);
+                    }
+                    // The first that leaves anything open is told of, or else the first.
+                    if done.is_ok() || (error.applied() != Applied::No && open.len() == 1) {
+                        done = Err(error.clone());
+                    }
+                }
+            }
+        }
+        runner.state = state.clone();
+        let mut states = vec![state.clone()];
+        for op in open {
+            // One that builds on another which failed may not be possible any more.
+            state.follow(op, wall);
+            states.push(state.clone());
+        }
+        Ok(Judge { runner, disk, step: Step::Batch(failed), states, done, fault, now: Now::default() })
+    }
+
     fn end(mut self) -> Result<(), String> {
         if let Some(db) = self.runner.db.take() {
             pull_the_plug(&self.disk, db);
@@ -326,7 +404,6 @@ impl Judge {
     }
 
     fn all(mut self, watch: Option<Watch>) -> Result<(), String> {
-        use etclite::io::Clock;
         self.now = self.runner.machine.clock.now();
         self.check_answer()?;
         let mut allowed = self.allowed();
@@ -346,7 +423,20 @@ impl Judge {
     }
 
     fn is_write(&self) -> bool {
-        matches!(&self.step, Step::Op(op) if !matches!(op, Op::Advance { .. }))
+        match &self.step {
+            Step::Op(op) => !matches!(op, Op::Advance { .. }),
+            step => matches!(step, Step::Batch(_)),
+        }
+    }
+
+    /// What may be seen of the store that is still open: what is not durable never.
+    fn visible(&self) -> &[State] {
+        let count = self.states.len();
+        match (&self.done, &self.step) {
+            (Ok(()), _) => &self.states[count - 1..],
+            (Err(_), Step::Batch(_)) => &self.states[..1],
+            (Err(_), _) => &self.states[..(count - 1).max(1)],
+        }
     }
 
     /// What may be found after a reopen.
@@ -372,10 +462,8 @@ impl Judge {
     }
 
     fn check_live(&self, db: &Db, poisoned: bool) -> Result<(), String> {
-        let count = self.states.len();
-        // What is not durable is never visible.
-        let states = if self.done.is_ok() { &self.states[count - 1..] } else { &self.states[..(count - 1).max(1)] };
-        let expected: Vec<Expected> = states
+        let expected: Vec<Expected> = self
+            .visible()
             .iter()
             .map(|state| {
                 let mut model = state.model.clone();
@@ -441,6 +529,9 @@ impl Judge {
         let db = self.runner.db.clone().unwrap();
         self.runner.attempt(&again).map_err(|error| format!("{error:?}, {:?}", db.health()))?;
         self.done = Ok(());
+        if matches!(again, Step::Batch(_)) {
+            self.states = vec![self.runner.state.clone()];
+        }
         let db = self.runner.db.clone().unwrap();
         self.check_live(&db, false)
     }

@@ -71,8 +71,14 @@ fn s27_operation_forgotten_at_flush() {
     planted(Bug::OperationForgotten);
 }
 
+/// A lease that had lapsed is alive after a recovery, and the fences of a lost lock with it.
 #[test]
-fn s28_advance_apart() {
+fn s29_lapse_lost() {
+    caught(|seed| faults::search_lapsed(seed, Bug::LapseLost));
+}
+
+#[test]
+fn s31_advance_apart() {
     planted(Bug::AdvanceApart);
 }
 

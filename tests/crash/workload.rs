@@ -56,7 +56,7 @@ impl State {
 
 impl State {
     /// What an operation makes of it at `now`; false if the model refuses it.
-    fn follow(&mut self, op: &Op, now: Duration) -> bool {
+    pub(crate) fn follow(&mut self, op: &Op, now: Duration) -> bool {
         let answer = self.model.apply(op);
         self.at = now;
         self.forget_renewals();
@@ -389,7 +389,7 @@ impl Runner {
             }
             Step::Op(op) => execute(open(), op)?,
             Step::Batch(ops) => {
-                let answers = open().batch(ops.iter().map(|op| batch_op(op).expect("what a batch can have")));
+                let answers = execute_batch(open(), ops);
                 self.follow_batch(ops, &answers);
             }
             Step::Background => drop(etclite::testing::step(open())?),
@@ -438,6 +438,11 @@ impl Runner {
             _ => true,
         }
     }
+}
+
+/// Runs writes of the model's on a store by one call.
+pub(crate) fn execute_batch(db: &Db, ops: &[Op]) -> Vec<etclite::Result<BatchResponse>> {
+    db.batch(ops.iter().map(|op| batch_op(op).expect("what a batch can have")))
 }
 
 /// Runs a write of the model's on a store.
