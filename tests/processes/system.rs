@@ -38,11 +38,13 @@ pub(crate) fn become_child() -> u32 {
     // SAFETY: no other thread holds a lock that the child could need.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "{}", std::io::Error::last_os_error());
-    while child > 0 {
+    if child == 0 {
+        return std::process::id();
+    }
+    loop {
         // SAFETY: takes nothing, and returns after a signal that does not kill.
         unsafe { libc::pause() };
     }
-    std::process::id()
 }
 
 /// Gives up root for good.
