@@ -365,7 +365,7 @@ fn progress_never_falls_and_is_never_ahead_of_what_was_returned() {
         }
         scope.spawn(|| (0..PUTS).for_each(|_| _ = store.put("k", "")));
         while taken.load(std::sync::atomic::Ordering::SeqCst) <= PUTS as u64 {
-            let mut watch = object.read().ok().unwrap();
+            let Ok(mut watch) = object.read() else { continue };
             if let Ok(Found::Batch(batch)) = object.next(&mut watch, None) {
                 taken.store(batch.revision().get(), std::sync::atomic::Ordering::SeqCst);
             }
