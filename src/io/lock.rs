@@ -7,7 +7,11 @@
 //! lock was refused.
 //!
 //! **Forks.** The system's locks belong to the open file, of which a forked child has a copy: it closes that at once, or
-//! it would keep the store of a parent that has died. A child has a registry of its own, which is empty: it may wait for
+//! it would keep the store of a parent that has died. One that is forked by another thread in the moment between the
+//! opening of the file and the note of its descriptor does not know of its copy, and keeps the lock that is taken then
+//! until it ends or starts a program; the parent's own end of it, by closing the store, is not affected, since that
+//! unlocks for all copies. No order of the two steps avoids it, and to wait for forks that are under way would be to wait
+//! for what the host does in its own fork handlers. A child has a registry of its own, which is empty: it may wait for
 //! no lock that a thread of its parent held, and what its parent has open the system's locks tell.
 
 use std::collections::BTreeMap;

@@ -324,6 +324,22 @@ fn b_079_watches_that_nobody_reads_are_freed_whole() {
     }
 }
 
+/// It took the lock whose owner is the one reader: a read at the same time was refused, and of two that asked at the same
+/// time one was told what had been long before.
+#[test]
+fn progress_is_asked_beside_the_lock_of_the_reader() {
+    let store = Store::new();
+    let watched = Watched::open(&store, "k", 0, 0);
+    let object = pin(watched.watch).ok().unwrap();
+    let taken = object.watch.try_lock().unwrap();
+    store.put("other", "");
+    assert_eq!(watched.progress(), 2);
+    drop(taken);
+    let state = object.progress.lock();
+    assert!(object.watch.try_lock().is_some(), "nor is it held by who looks");
+    drop(state);
+}
+
 #[test]
 fn asking_for_progress_refuses_no_reader() {
     let store = Store::new();
@@ -365,7 +381,7 @@ fn progress_never_falls_and_is_never_ahead_of_what_was_returned() {
         }
         scope.spawn(|| (0..PUTS).for_each(|_| _ = store.put("k", "")));
         while taken.load(std::sync::atomic::Ordering::SeqCst) <= PUTS as u64 {
-            let mut watch = object.read().ok().unwrap();
+            let Ok(mut watch) = object.read() else { continue };
             if let Ok(Found::Batch(batch)) = object.next(&mut watch, None) {
                 taken.store(batch.revision().get(), std::sync::atomic::Ordering::SeqCst);
             }
