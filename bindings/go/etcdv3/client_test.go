@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
@@ -191,11 +192,27 @@ func TestATxnOfReadsWaitsForNoCommit(t *testing.T) {
 	if err := <-written; err != nil {
 		t.Error(err)
 	}
-	// One that writes, at whatever depth, is one of the writes.
-	deep := clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpPut("b", "2")})
-	if txn, err := client.Txn(ctx).If(clientv3.Compare(clientv3.Version("a"), "=", 0)).Then(get).
-		Else(clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Version("a"), "=", 0)}, nil, []clientv3.Op{deep})).Commit(); err != nil || txn.Succeeded {
-		t.Error(txn, err)
+}
+
+func TestTxnsThatOnlyRead(t *testing.T) {
+	get := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{}}}
+	put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{}}}
+	del := &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{}}}
+	txn := func(then, or []*pb.RequestOp) *pb.RequestOp {
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Success: then, Failure: or}}}
+	}
+	ops := func(ops ...*pb.RequestOp) []*pb.RequestOp { return ops }
+	for _, reads := range [][]*pb.RequestOp{nil, ops(get), ops(get, txn(ops(get), nil), txn(nil, ops(txn(nil, nil))))} {
+		if !onlyReads(reads) {
+			t.Errorf("%v changes nothing", reads)
+		}
+	}
+	for _, writes := range [][]*pb.RequestOp{
+		ops(put), ops(get, del), ops(txn(ops(put), nil)), ops(get, txn(nil, ops(del))), ops(txn(nil, ops(get, txn(nil, ops(put))))), ops(new(pb.RequestOp)),
+	} {
+		if onlyReads(writes) {
+			t.Errorf("%v may change something", writes)
+		}
 	}
 }
 

@@ -28,8 +28,6 @@ type served struct {
 	ask chan struct{}
 	// ended says that the last response was put into the queue; to be read when done is closed.
 	ended bool
-	// drained says that everything was told, and nothing will ever come: the store is open for reading.
-	drained bool
 
 	// The stream's order guards what follows: its holders for reading are the watches, each for its own.
 
@@ -78,7 +76,8 @@ func (s *served) take() (received <-chan struct{}, err error) {
 	s.stream.order.RLock()
 	defer s.stream.order.RUnlock()
 	bytes, compacted, err := s.watch.Next()
-	if s.drained = err == io.EOF; s.drained {
+	if err == io.EOF {
+		// A store that is open for reading holds no more: there is nothing now, and no notice will come.
 		err = nil
 	}
 	var reply wire.WatchResponse
@@ -111,10 +110,6 @@ func (s *served) fail(err error, compacted int64) {
 // idle returns once there may be something to take, or after having told progress. It reports false if nobody wants more.
 func (s *served) idle() bool {
 	s.stream.tellProgress()
-	notice := s.watch.Notice()
-	if s.drained {
-		notice = nil
-	}
 	var silence <-chan time.Time
 	if s.notify {
 		timer := time.NewTimer(progressEvery)
@@ -122,7 +117,7 @@ func (s *served) idle() bool {
 		silence = timer.C
 	}
 	select {
-	case <-notice:
+	case <-s.watch.Notice():
 	case <-s.ask:
 	case <-silence:
 		return s.until(s.tellProgress())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -200,20 +201,21 @@ func TestProgressWithoutAWatchThatIsCancelled(t *testing.T) {
 	stream := openWatch(t, soon(t), over)
 	send(t, stream, create(&pb.WatchCreateRequest{Key: []byte("b")}), create(&pb.WatchCreateRequest{Key: []byte("a"), StartRevision: 2}))
 	created(t, stream, 0)
-	// The second has not begun yet: its creation was not received.
-	send(t, stream, progress(), cancelOf(1))
-	created(t, stream, 1)
-	// The cancellation makes the watch forgotten before it is told itself.
-	var ids []int64
-	for range 2 {
-		response := receive(t, stream)
-		if response.Canceled == (response.WatchId == -1) || response.Header.Revision != 2 {
-			t.Errorf("%v", response)
-		}
-		ids = append(ids, response.WatchId)
+	// The second has not begun yet: its creation was not received. The first waits for it alone.
+	send(t, stream, progress())
+	for behind := true; behind; runtime.Gosched() {
+		stream.order.Lock()
+		behind = stream.watches[0].behind
+		stream.order.Unlock()
 	}
-	if slices.Sort(ids); !slices.Equal(ids, []int64{-1, 1}) {
-		t.Errorf("%v", ids)
+	send(t, stream, cancelOf(1))
+	created(t, stream, 1)
+	// The watch is forgotten before its cancellation is told.
+	if told := receive(t, stream); told.WatchId != -1 || told.Header.Revision != 2 {
+		t.Errorf("%v", told)
+	}
+	if told := receive(t, stream); told.WatchId != 1 || !told.Canceled {
+		t.Errorf("%v", told)
 	}
 }
 
@@ -238,6 +240,19 @@ func TestCancelIsAnsweredWithItsID(t *testing.T) {
 	if response := created(t, stream, 7); response.Header.Revision != 3 {
 		t.Errorf("%v", response)
 	}
+}
+
+// The end of a watch is told once, even if it is cancelled at the same time.
+func TestCancelOfAWatchThatHasEnded(t *testing.T) {
+	_, over := openOurs(t)
+	stream := openWatch(t, soon(t), over)
+	ended := &served{stream: stream, id: 5, cancel: func() {}, done: make(chan struct{}), ended: true}
+	close(ended.done)
+	stream.admit(ended)
+	send(t, stream, cancelOf(5))
+	stream.forget(ended)
+	send(t, stream, create(&pb.WatchCreateRequest{Key: []byte("a"), WatchId: 5}))
+	created(t, stream, 5)
 }
 
 func TestCreationsThatFail(t *testing.T) {
