@@ -46,6 +46,13 @@ pub enum Invalid {
     OperationIdReused,
     /// An option or argument outside its documented bounds.
     Argument(&'static str),
+    /// A line of a file of options says nothing that is understood; see [`Options::from_file`](crate::Options::from_file).
+    Setting {
+        /// Which, from one.
+        line: u32,
+        /// What is wrong with it.
+        what: &'static str,
+    },
 }
 
 /// Who holds a store that could not be opened.
@@ -233,7 +240,7 @@ impl Error {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
             Invalid::EmptyKey => "key is not provided",
             Invalid::KeyNotFound => "key not found",
             Invalid::ValueProvided => "value is provided",
@@ -242,7 +249,9 @@ impl fmt::Display for Invalid {
             Invalid::EmptyWatchRange => "watcher range is empty",
             Invalid::OperationIdReused => "the operation id was used for another request",
             Invalid::Argument(what) => what,
-        })
+            Invalid::Setting { line, what } => return write!(f, "line {line} of the options: {what}"),
+        };
+        f.write_str(text)
     }
 }
 

@@ -9,6 +9,8 @@ use crate::db::Db;
 use crate::error::{Error, Invalid, Result};
 use crate::io::Clock;
 
+pub(crate) mod file;
+
 /// How durable a write is when its call returns. It belongs to the open store, not to a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {

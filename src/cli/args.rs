@@ -25,6 +25,7 @@ use super::txn::TxnArgs;
 use super::usage;
 use super::watch::WatchArgs;
 use crate::Durability;
+use crate::options::file::duration;
 
 /// etcd's model on a local store: etcdctl's commands without a server.
 ///
@@ -158,17 +159,9 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
 
 /// A duration as etcdctl writes it: `1500ms`, `5s`, `2m`, `1h`; a number alone counts seconds.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "no duration such as 5s or 1500ms".to_owned())?;
-    let millis = match unit {
-        "ms" => Some(number),
-        "" | "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => return Err("no unit of time: ms, s, m, h".to_owned()),
-    };
-    millis.map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = if is_number { duration(&format!("{text}s")) } else { duration(text) };
+    parsed.map_err(str::to_owned)
 }
 
 #[derive(Debug, Subcommand)]

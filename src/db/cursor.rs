@@ -11,7 +11,7 @@ use crate::engine::leases::whole_millis;
 use crate::error::Error;
 use crate::error::Result;
 use crate::kv::{KeyRange, Revision};
-use crate::op::{Op, OpResponse, Txn};
+use crate::op::{AdvanceResponse, Op, OpResponse, Txn};
 use crate::watch::WatchBuilder;
 
 impl Db {
@@ -122,8 +122,14 @@ impl CursorBuilder {
     /// beginning; those of [`Db::put`].
     pub fn create(self) -> Result<Cursor> {
         let (db, name) = (self.db.clone(), self.name.clone());
-        db.engine().submit_cursor(self.into_command(&db)?)?;
+        self.submit()?;
         Ok(Cursor { db, name })
+    }
+
+    /// As [`CursorBuilder::create`]: where the cursor stands, and the store's revision when it was made or found.
+    pub(crate) fn submit(self) -> Result<AdvanceResponse> {
+        let db = self.db.clone();
+        db.engine().submit_cursor(self.into_command(&db)?)
     }
 
     /// What makes the cursor, in this store.
@@ -203,6 +209,11 @@ impl Cursor {
     /// [`Error::CursorNotFound`]; [`Error::Compacted`] if what follows `to` is compacted; [`Error::FutureRevision`]; those
     /// of [`Db::put`].
     pub fn reset(&self, to: impl Into<Revision>) -> Result<Revision> {
+        Ok(self.submit_reset(to)?.position)
+    }
+
+    /// As [`Cursor::reset`], with the store's revision then.
+    pub(crate) fn submit_reset(&self, to: impl Into<Revision>) -> Result<AdvanceResponse> {
         self.db.engine().submit_cursor(CursorCommand::Reset { name: self.name.clone(), to: to.into().get() })
     }
 
@@ -211,7 +222,12 @@ impl Cursor {
     /// # Errors
     /// [`Error::CursorNotFound`]; those of [`Db::put`].
     pub fn drop_cursor(self) -> Result<Revision> {
-        self.db.engine().submit_cursor(CursorCommand::Drop { name: self.name.clone() })
+        Ok(self.submit_drop()?.position)
+    }
+
+    /// As [`Cursor::drop_cursor`], with the store's revision then.
+    pub(crate) fn submit_drop(self) -> Result<AdvanceResponse> {
+        self.db.engine().submit_cursor(CursorCommand::Drop { name: self.name })
     }
 }
 

@@ -35,7 +35,7 @@ use crate::engine::state::State;
 use crate::engine::{Engine, inspect, millis};
 use crate::error::{Error, Invalid, Result};
 use crate::kv::{KeyRange, RangeEnd, Revision};
-use crate::op::{Op, OpResponse, Txn, TxnResponse};
+use crate::op::{AdvanceResponse, Op, OpResponse, Txn, TxnResponse};
 use crate::store::catalog::{CursorRow, RangeRow};
 
 /// The longest name, in bytes.
@@ -375,10 +375,10 @@ pub(crate) fn cursor(row: &CursorRow) -> Cursor {
 }
 
 impl Engine {
-    /// Runs a command of cursors; the cursor's position afterwards.
-    pub(crate) fn submit_cursor(&self, command: CursorCommand) -> Result<Revision> {
+    /// Runs a command of cursors; the cursor's position afterwards, and the revision that the command met.
+    pub(crate) fn submit_cursor(&self, command: CursorCommand) -> Result<AdvanceResponse> {
         match self.submit(Kind::Cursor(command))? {
-            Response::Cursor(response) => Ok(response.position),
+            Response::Cursor(response) => Ok(response),
             other => unreachable!("a command of cursors answers {other:?}"),
         }
     }

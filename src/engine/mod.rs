@@ -14,7 +14,8 @@
 //! |---|---|
 //! | `shape.rs`, `command.rs`, `apply.rs`, `state.rs`, `query.rs` | a request on its way: its shape, its encoding, what it changes, and what a range answers |
 //! | `commit.rs` | group commit and publication |
-//! | `recover.rs` | opening, and replay of the log by the same `apply.rs` |
+//! | `recover.rs` | opening: what the catalog names, and what a torn tail of the log means |
+//! | `replay.rs` | the end of opening: the tail of the log by the same `apply.rs`, then leases |
 //! | `snapshot.rs`, `pin.rs`, `history.rs` | what readers, snapshot handles and watches read |
 //! | `leases.rs`, `fence.rs` | the lease verbs, and expiry; what a fenced txn asks of the clock |
 //! | `cursors.rs` | durable watch cursors, and what they hold back of compaction |
@@ -47,6 +48,7 @@ pub(crate) mod pin;
 pub(crate) mod query;
 pub(crate) mod recover;
 mod reorganize;
+mod replay;
 mod results;
 pub(crate) mod shape;
 pub(crate) mod snapshot;

@@ -218,7 +218,9 @@ impl Invalid {
             Invalid::LeaseProvided => Code::LEASE_PROVIDED,
             Invalid::KeyNotFound => Code::KEY_NOT_FOUND,
             Invalid::SortOption => Code::INVALID_SORT,
-            Invalid::EmptyWatchRange | Invalid::OperationIdReused | Invalid::Argument(_) => Code::INVALID_ARGUMENT,
+            Invalid::EmptyWatchRange | Invalid::OperationIdReused | Invalid::Argument(_) | Invalid::Setting { .. } => {
+                Code::INVALID_ARGUMENT
+            }
         }
     }
 }

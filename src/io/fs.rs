@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -44,6 +44,22 @@ pub(crate) fn remove_directory(path: &Path) -> Result<()> {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, source)),
         _ => Ok(()),
     }
+}
+
+/// Reads a text file that belongs to no store, whole.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String> {
+    let failed = |what: &'static str| move |source| Error::io(what, path, source);
+    // Looked at first: opening a pipe would wait for whoever writes to it.
+    if !fs::metadata(path).map_err(failed("open"))?.is_file() {
+        return Err(failed("open")(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed("open"))?;
+    let read = file.take(bytes_max + 1).read_to_string(&mut text).map_err(failed("read"))?;
+    if read as u64 > bytes_max {
+        return Err(Error::TooLarge { what: "file of options", len: read as u64, max: bytes_max });
+    }
+    Ok(text)
 }
 
 /// Opens a file that belongs to no store, to be read. Programs that take its lock, as etcd does, are kept out of it.

@@ -10,7 +10,7 @@ use super::write::{once, told};
 use crate::db::{Cursor, CursorStatus, Db};
 use crate::error::{Error, Result};
 use crate::kv::{KeyRange, RangeEnd, Revision};
-use crate::op::OnceResponse;
+use crate::op::{AdvanceResponse, OnceResponse};
 
 pub(super) fn create(db: &Db, identity: Identity, request: our::CursorCreateRequest) -> Result<our::CursorResponse> {
     let mut builder = db.cursor(&request.name, key_range(request.key, request.range_end));
@@ -24,15 +24,20 @@ pub(super) fn create(db: &Db, identity: Identity, request: our::CursorCreateRequ
         builder = builder.no_delete();
     }
     let builder = builder.max_lag(positive(request.max_lag)).max_age(millis(request.max_age_ms));
-    let Some(operation) = request.operation else { return answer(db, identity, &builder.create()?) };
-    let (revision, replay) = told(once(db, operation).create_cursor(builder)?, |_, revision| revision);
-    // A repetition tells of the cursor that the first call made, which may have been dropped since.
+    let (revision, replay) = match request.operation {
+        None => (builder.submit()?.revision, None),
+        Some(operation) => {
+            let (revision, replay) = told(once(db, operation).create_cursor(builder)?, |_, revision| revision);
+            (revision, Some(replay))
+        }
+    };
+    // It may have been dropped since, of a repetition long ago.
     let cursor = match db.open_cursor(&request.name).and_then(|cursor| cursor.status()) {
         Ok(status) => Some(message(status)),
         Err(Error::CursorNotFound) => None,
         Err(error) => return Err(error),
     };
-    Ok(our::CursorResponse { header: Some(identity.header(revision)), cursor, replay: Some(replay) })
+    Ok(our::CursorResponse { header: Some(identity.header(revision)), cursor, replay })
 }
 
 pub(super) fn status(db: &Db, identity: Identity, request: our::CursorStatusRequest) -> Result<our::CursorResponse> {
@@ -51,7 +56,7 @@ pub(super) fn reset(
 ) -> Result<our::CursorPositionResponse> {
     let our::CursorResetRequest { name, to, operation } = request;
     match operation {
-        None => Ok(position(db.revision(), identity, db.open_cursor(&name)?.reset(positive(to))?, None)),
+        None => Ok(moved(identity, db.open_cursor(&name)?.submit_reset(positive(to))?)),
         Some(operation) => Ok(repeatable(identity, once(db, operation).reset_cursor(&name, positive(to))?)),
     }
 }
@@ -59,9 +64,16 @@ pub(super) fn reset(
 pub(super) fn end(db: &Db, identity: Identity, request: our::CursorDropRequest) -> Result<our::CursorPositionResponse> {
     let our::CursorDropRequest { name, operation } = request;
     match operation {
-        None => Ok(position(db.revision(), identity, db.open_cursor(&name)?.drop_cursor()?, None)),
+        None => Ok(moved(identity, db.open_cursor(&name)?.submit_drop()?)),
         Some(operation) => Ok(repeatable(identity, once(db, operation).drop_cursor(&name)?)),
     }
+}
+
+fn moved(
+    identity: Identity,
+    AdvanceResponse { revision, position: at }: AdvanceResponse,
+) -> our::CursorPositionResponse {
+    position(revision, identity, at, None)
 }
 
 fn repeatable(identity: Identity, done: OnceResponse<Revision>) -> our::CursorPositionResponse {

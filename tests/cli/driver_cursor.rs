@@ -38,6 +38,27 @@ fn x_04_a_cursor_keeps_its_place() {
     );
 }
 
+/// What a command that has no id tells is the revision it met, as if it had one, and not the store's once it is over: a
+/// cursor that begins at the store's revision stands there.
+#[test]
+fn x_04_a_cursor_tells_of_the_revision_it_met() {
+    // On a disk, where one sync is for many.
+    let dir = tempfile::tempdir().unwrap();
+    let mut driver = Driver::on(&dir.path().join("s"));
+    let mut asked = Vec::new();
+    for n in 0..300 {
+        for client in 1..4 {
+            driver.send(json!({"cmd": "put", "client": client, "key": "a", "value": "v"}));
+        }
+        asked.push(driver.send(json!({"cmd": "cursor_create", "client": 4, "name": format!("c{n}"), "key": "b"})));
+    }
+    for id in asked {
+        let answer = driver.answer(id);
+        assert_eq!(answer["revision"], answer["position"], "{answer}");
+        assert_eq!(answer["ok"], true);
+    }
+}
+
 #[test]
 fn x_03_cursors_take_an_id() {
     let mut driver = Driver::in_memory();

@@ -18,6 +18,7 @@ mod compaction;
 mod concurrency;
 mod cursor;
 mod cursor_kill;
+mod cw_helpers;
 mod cw_kubernetes;
 mod cw_mirror;
 mod cw_namespace;

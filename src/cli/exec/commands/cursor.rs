@@ -7,8 +7,9 @@ use super::super::request::Fields;
 use super::Call;
 use super::guard::{Guards, Once};
 use crate::cli::json::{Bytes, Object, set_bytes};
+use crate::error::Result;
 use crate::kv::RangeEnd;
-use crate::{CursorStatus, Db, Op, OpResponse, Revision};
+use crate::{AdvanceResponse, CursorStatus, Db, OnceResponse, Op, OpResponse, Operation, Revision};
 
 pub(super) fn create(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let guards = Guards::take_id(fields)?;
@@ -18,18 +19,28 @@ pub(super) fn create(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let builder = db.cursor(name, range);
     let builder = if at == Revision::ZERO { builder } else { builder.at(at) };
     let again = builder.clone();
-    let once = guards.once(
-        &db,
-        |operation| operation.create_cursor(again),
-        |_| builder.create().and_then(|cursor| cursor.position()),
-    );
-    moved(&db, once.map_err(Problem::of_revision(at))?)
+    let once = submit(&guards, &db, |operation| operation.create_cursor(again), |_| builder.submit());
+    moved(&once.map_err(Problem::of_revision(at))?)
+}
+
+/// Runs a command of cursors. Its revision is its own, with an id and without: the store's may have moved on since.
+fn submit(
+    guards: &Guards,
+    db: &Db,
+    with_id: impl FnOnce(&Operation) -> Result<OnceResponse<Revision>>,
+    without: impl FnOnce(&Db) -> Result<AdvanceResponse>,
+) -> Result<Once<AdvanceResponse>> {
+    let with_id = |operation: &Operation| {
+        let OnceResponse { response: position, revision, replayed, truncated } = with_id(operation)?;
+        Ok(OnceResponse { response: AdvanceResponse { revision, position }, revision, replayed, truncated })
+    };
+    guards.once(db, with_id, without)
 }
 
 /// The answer of a command that says where a cursor is.
-fn moved(db: &Db, once: Once<Revision>) -> Outcome {
-    let revision = once.revision.unwrap_or_else(|| db.revision());
-    once.mark(Answer::at(revision).field("position", once.response.get())).done()
+fn moved(once: &Once<AdvanceResponse>) -> Outcome {
+    let AdvanceResponse { revision, position } = once.response;
+    once.mark(Answer::at(revision).field("position", position.get())).done()
 }
 
 pub(super) fn advance(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -53,9 +64,9 @@ pub(super) fn reset(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let (name, to) = (fields.need_bytes("name")?, fields.need_revision("to")?);
     fields.finish()?;
     let db = call.db();
-    let reset = |db: &Db| db.open_cursor(&name)?.reset(to);
-    let once = guards.once(&db, |operation| operation.reset_cursor(&name, to), reset);
-    moved(&db, once.map_err(Problem::of_revision(to))?)
+    let reset = |db: &Db| db.open_cursor(&name)?.submit_reset(to);
+    let once = submit(&guards, &db, |operation| operation.reset_cursor(&name, to), reset);
+    moved(&once.map_err(Problem::of_revision(to))?)
 }
 
 pub(super) fn drop(call: &Call<'_>, fields: &mut Fields) -> Outcome {
@@ -63,9 +74,9 @@ pub(super) fn drop(call: &Call<'_>, fields: &mut Fields) -> Outcome {
     let name = fields.need_bytes("name")?;
     fields.finish()?;
     let db = call.db();
-    let drop = |db: &Db| db.open_cursor(&name)?.drop_cursor();
-    let once = guards.once(&db, |operation| operation.drop_cursor(&name), drop)?;
-    once.mark(Answer::at(once.revision.unwrap_or_else(|| db.revision()))).done()
+    let drop = |db: &Db| db.open_cursor(&name)?.submit_drop();
+    let once = submit(&guards, &db, |operation| operation.drop_cursor(&name), drop)?;
+    once.mark(Answer::at(once.response.revision)).done()
 }
 
 pub(super) fn list(call: &Call<'_>, fields: &mut Fields) -> Outcome {

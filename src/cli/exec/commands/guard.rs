@@ -31,15 +31,13 @@ pub(super) fn token_object(token: &Token, form: Bytes) -> Value {
 /// What a write is answered with, and whether that was so before.
 pub(super) struct Once<T> {
     pub(super) response: T,
-    /// The operation's own, if it has an id.
-    pub(super) revision: Option<Revision>,
     replayed: bool,
     truncated: bool,
 }
 
 impl<T> Once<T> {
     fn first(response: T) -> Once<T> {
-        Once { response, revision: None, replayed: false, truncated: false }
+        Once { response, replayed: false, truncated: false }
     }
 
     /// Tells of a repetition.
@@ -48,15 +46,15 @@ impl<T> Once<T> {
     }
 
     fn map<U>(self, map: impl FnOnce(T) -> U) -> Once<U> {
-        let Once { response, revision, replayed, truncated } = self;
-        Once { response: map(response), revision, replayed, truncated }
+        let Once { response, replayed, truncated } = self;
+        Once { response: map(response), replayed, truncated }
     }
 }
 
 impl<T> From<OnceResponse<T>> for Once<T> {
     fn from(once: OnceResponse<T>) -> Self {
-        let OnceResponse { response, revision, replayed, truncated } = once;
-        Once { response, revision: Some(revision), replayed, truncated }
+        let OnceResponse { response, replayed, truncated, .. } = once;
+        Once { response, replayed, truncated }
     }
 }
 
