@@ -26,6 +26,8 @@ type Client struct {
 	db       capi.DB
 	endpoint string
 	writes   combiner
+	// renewing has a place for each renewal that is in the library by itself.
+	renewing chan struct{}
 	// What the header of every answer says of the store.
 	clusterID, memberID, raftTerm uint64
 	progressEvery                 time.Duration
@@ -80,6 +82,7 @@ func open(ctx context.Context, path, endpoint string, options []Option) (*Client
 	c := &Client{db: db, endpoint: endpoint, progressEvery: o.progressEvery}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.writes.call, c.writes.callBatch = db.Call, db.CallBatch
+	c.renewing = make(chan struct{}, renewingMax)
 	c.KV, c.Maintenance = kvCalls{c}, maintenanceCalls{c}
 	c.Watcher, c.Lease = newWatcher(c), newLessor(c)
 	if err := c.introduce(); err != nil {
@@ -124,11 +127,18 @@ func (c *Client) Close() error {
 		c.mu.Unlock()
 		c.cleanup.Stop()
 		c.cancel()
+		// They may be others than those of Open, with goroutines of their own that end by this alone.
+		if c.Watcher != nil {
+			err = c.Watcher.Close()
+		}
+		if c.Lease != nil {
+			err = errors.Join(err, c.Lease.Close())
+		}
 		c.running.Wait()
 		if c.pump != nil {
 			c.pump.stop()
 		}
-		err = c.db.Close()
+		err = errors.Join(err, c.db.Close())
 	})
 	return err
 }
@@ -190,19 +200,52 @@ func (c *Client) read(ctx context.Context, op uint32, req []byte) ([]byte, error
 	return reply, c.told(err)
 }
 
-// write goes through the combiner, but for a compaction: that may be long, and no other write need wait for it.
+// write goes through the combiner, but for a compaction, which may be long and no other write need wait for it, and for a renewal,
+// which must not wait for the commits of others.
 func (c *Client) write(ctx context.Context, op uint32, req []byte) ([]byte, error) {
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
 	var reply []byte
 	var err error
-	if op == wire.OpCompact {
+	switch op {
+	case wire.OpCompact:
 		reply, err = c.db.Call(op, req)
-	} else {
+	case wire.OpLeaseKeepAlive:
+		reply, err = c.renew(ctx, op, req)
+	default:
 		reply, err = c.writes.do(ctx, op, req)
 	}
 	return reply, c.told(err)
+}
+
+// renewingMax bounds the threads of renewals that wait for the disk: the first of a lease is durable before it is answered.
+const renewingMax = 8
+
+// renew does one renewal by itself. The end of ctx ends the waiting; a renewal that had begun goes on.
+func (c *Client) renew(ctx context.Context, op uint32, req []byte) ([]byte, error) {
+	select {
+	case c.renewing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	r := newPending(op, req)
+	if !c.enter() {
+		<-c.renewing
+		return nil, ErrClosed
+	}
+	go func() {
+		defer c.leave()
+		r.reply, r.err = c.db.Call(op, req)
+		<-c.renewing
+		r.wake <- struct{}{}
+	}()
+	select {
+	case <-r.wake:
+		return r.reply, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // ready says why a call must not begin.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/etclite/etclite/bindings/go/internal/decided"
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
@@ -94,7 +95,8 @@ func (c *combiner) enqueue(requests ...*pending) bool {
 	return true
 }
 
-// await waits for a request that is in the queue. One that is still there when ctx ends is surely not done.
+// await waits for a request that is in the queue. One that is still there when ctx ends is surely not done. One that was taken is
+// waited for no longer, unless the context is of those that must know.
 func (c *combiner) await(ctx context.Context, r *pending) ([]byte, error) {
 	select {
 	case <-r.wake:
@@ -103,6 +105,10 @@ func (c *combiner) await(ctx context.Context, r *pending) ([]byte, error) {
 			return nil, ctx.Err()
 		}
 		// Its reply is there, or is being made.
+		if decided.Wanted(ctx) {
+			<-r.wake
+			break
+		}
 		select {
 		case <-r.wake:
 		default:
@@ -182,6 +188,20 @@ func (c *combiner) take() []*pending {
 		c.queue = nil
 	}
 	return batch
+}
+
+// executeAll does requests past the queue, in the caller's thread and in batches of their own: of use for those that nobody
+// else should wait for, or that should wait for nobody. Each must be small. Their replies can be awaited, and are there.
+func (c *combiner) executeAll(requests []*pending) {
+	for len(requests) > 0 {
+		count := min(len(requests), batchCountMax)
+		c.execute(requests[:count])
+		for _, r := range requests[:count] {
+			r.state = taken
+			r.wake <- struct{}{}
+		}
+		requests = requests[count:]
+	}
 }
 
 // execute fills in the replies. Whatever happens, each request has one or an error.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/etclite/etclite/bindings/go/internal/decided"
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
@@ -241,6 +242,74 @@ func TestCancelledWhenTakenMayBeDone(t *testing.T) {
 	}
 	if last := library.calls[len(library.calls)-1]; len(last) != 2 || last[1] != "taken" {
 		t.Errorf("%q", last)
+	}
+}
+
+// Whoever must know what became of his write is told: that it was taken back, or how it ended.
+func TestWhoMustKnowWaitsForWhatWasTaken(t *testing.T) {
+	c, library := newFakeCombiner()
+	first := c.start(background, 1, "first")
+	<-library.entered
+	ctx, cancel := context.WithCancel(decided.Context(background))
+	leader := c.start(background, 1, "leader")
+	c.awaitQueued(t, 1)
+	taken := c.start(ctx, 1, "taken")
+	c.awaitQueued(t, 2)
+	library.proceed <- struct{}{}
+	<-first
+	<-library.entered
+	queuedCtx, cancelQueued := context.WithCancel(decided.Context(background))
+	queued := c.start(queuedCtx, 1, "queued")
+	c.awaitQueued(t, 1)
+	cancel()
+	cancelQueued()
+	if got := <-queued; got.err != context.Canceled {
+		t.Errorf("%v", got)
+	}
+	select {
+	case got := <-taken:
+		t.Errorf("before it is done: %v", got)
+	default:
+	}
+	library.proceed <- struct{}{}
+	if got := <-taken; got != (outcome{"taken", nil}) {
+		t.Errorf("%v", got)
+	}
+	<-leader
+	if len(library.calls) != 2 {
+		t.Errorf("%q", library.calls)
+	}
+}
+
+func TestRequestsPastTheQueue(t *testing.T) {
+	c, library := newFakeCombiner()
+	first := c.start(background, 1, "first")
+	<-library.entered
+	many := make([]*pending, batchCountMax+7)
+	for i := range many {
+		many[i] = newPending(1, []byte(fmt.Sprint(i)))
+	}
+	done := make(chan struct{})
+	go func() {
+		c.executeAll(many)
+		close(done)
+	}()
+	if n := <-library.entered; n != batchCountMax {
+		t.Errorf("%d requests in a call", n)
+	}
+	// Two are in the library, and either goes on.
+	library.proceed <- struct{}{}
+	library.proceed <- struct{}{}
+	if n := <-library.entered; n != 7 {
+		t.Errorf("%d requests in a call", n)
+	}
+	library.proceed <- struct{}{}
+	<-first
+	<-done
+	for i, r := range many {
+		if reply, err := c.await(background, r); err != nil || string(reply) != fmt.Sprint(i) {
+			t.Errorf("%d: %q, %v", i, reply, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package etclite
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"strings"
@@ -48,7 +49,10 @@ func WithLockWait(d time.Duration) Option {
 			o.capi.LockWaitMs = -1
 			return
 		}
-		o.capi.LockWaitMs = int64((d + time.Millisecond - 1) / time.Millisecond)
+		o.capi.LockWaitMs = int64(d / time.Millisecond)
+		if d%time.Millisecond > 0 {
+			o.capi.LockWaitMs++
+		}
 	}
 }
 
@@ -83,15 +87,24 @@ type Config struct {
 	// Options are what Open takes.
 	Options []Option
 
+	// Username, Password and TLS must be empty: a store has no users, and no connection to be secured. New refuses what a program
+	// would rely on in vain; who may open the store is for the permissions of its directory to say.
+	Username string      `json:"username"`
+	Password string      `json:"password"`
+	TLS      *tls.Config `json:"-"`
+
 	// Ignored.
-	AutoSyncInterval     time.Duration `json:"auto-sync-interval"`
-	DialTimeout          time.Duration `json:"dial-timeout"`
-	DialKeepAliveTime    time.Duration `json:"dial-keep-alive-time"`
-	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
-	MaxCallSendMsgSize   int
-	MaxCallRecvMsgSize   int
-	RejectOldCluster     bool `json:"reject-old-cluster"`
-	PermitWithoutStream  bool `json:"permit-without-stream"`
+	AutoSyncInterval      time.Duration `json:"auto-sync-interval"`
+	DialTimeout           time.Duration `json:"dial-timeout"`
+	DialKeepAliveTime     time.Duration `json:"dial-keep-alive-time"`
+	DialKeepAliveTimeout  time.Duration `json:"dial-keep-alive-timeout"`
+	MaxCallSendMsgSize    int
+	MaxCallRecvMsgSize    int
+	RejectOldCluster      bool          `json:"reject-old-cluster"`
+	PermitWithoutStream   bool          `json:"permit-without-stream"`
+	MaxUnaryRetries       uint          `json:"max-unary-retries"`
+	BackoffWaitBetween    time.Duration `json:"backoff-wait-between"`
+	BackoffJitterFraction float64       `json:"backoff-jitter-fraction"`
 }
 
 // New opens the store that a Config names.
@@ -101,6 +114,10 @@ func New(cfg Config) (*Client, error) {
 		ctx = context.Background()
 	}
 	switch {
+	case cfg.Username != "" || cfg.Password != "":
+		return nil, fmt.Errorf("%w: a user, and a store has none", errConfig)
+	case cfg.TLS != nil:
+		return nil, fmt.Errorf("%w: TLS, and there is no connection to be secured", errConfig)
 	case cfg.Path != "" && len(cfg.Endpoints) > 0:
 		return nil, fmt.Errorf("%w: both a path and endpoints", errConfig)
 	case cfg.Path != "":
@@ -121,6 +138,9 @@ func New(cfg Config) (*Client, error) {
 
 // NewFromURL opens the store that a URL names, as one of Config.Endpoints.
 func NewFromURL(url string) (*Client, error) { return New(Config{Endpoints: []string{url}}) }
+
+// NewFromURLs is NewFromURL; there must be one URL.
+func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
 var errConfig = fmt.Errorf("%w: config of a client", rpctypes.ErrInvalidArgument)
 

@@ -7,8 +7,12 @@ import (
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
-// KV reads and writes keys. A call whose context ends returns the context's error; a write that was under way may still take
-// effect, as in etcd's client. All writes are durable when they return, unless the store was opened otherwise.
+// KV reads and writes keys. All writes are durable when they return, unless the store was opened otherwise.
+//
+// A call whose context ends returns the context's error. A write that still waited for its turn then is surely not done; one that
+// was under way with others may still take effect, as in etcd's client. The writes of many goroutines that come at a time are one
+// call into the library, which one of them makes, the first: a context that ends during that call does not wake it, as nothing
+// ends a call into C. So a write may last longer than its context, by one commit, and then tells how it ended.
 type KV interface {
 	// Put puts a key. Key and value may hold any bytes; the key must not be empty.
 	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)

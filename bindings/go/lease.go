@@ -12,7 +12,8 @@ import (
 )
 
 // A lessor is a Lease of a client's store. One goroutine renews all that are kept alive, in the order of a heap: those that are due at
-// the same time share a commit.
+// the same time by one call. It does not pass through the combiner, and those that may have to wait for the disk are left to
+// another goroutine: however long a commit takes, no lease ends that its owner keeps alive. See slowLeases.
 type lessor struct {
 	leaseCalls
 	client *Client
@@ -25,6 +26,7 @@ type lessor struct {
 	// mu guards what follows.
 	mu     sync.Mutex
 	kept   keptLeases
+	slow   slowLeases
 	closed bool
 	// ended is closed by the goroutine, and nil until it is started for the first KeepAlive.
 	ended chan struct{}
@@ -36,6 +38,7 @@ func NewLease(c *Client) Lease { return newLessor(c) }
 func newLessor(c *Client) *lessor {
 	l := &lessor{leaseCalls: leaseCalls{c}, client: c, due: make(chan struct{}, 1)}
 	l.kept.byID = make(map[LeaseID]*keptLease)
+	l.slow.revoking = make(map[LeaseID]int)
 	l.ctx, l.cancel = context.WithCancel(c.ctx)
 	return l
 }
@@ -81,11 +84,17 @@ func (l *lessor) start() error {
 
 // Revoke ends a lease. Those who keep it alive learn of it at once.
 func (l *lessor) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {
+	l.mu.Lock()
+	l.slow.revoking[id]++
+	l.mu.Unlock()
 	resp, err := l.leaseCalls.Revoke(ctx, id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.slow.revoking[id]--; l.slow.revoking[id] == 0 {
+		delete(l.slow.revoking, id)
+	}
 	if err == nil {
-		l.mu.Lock()
 		l.kept.end(id)
-		l.mu.Unlock()
 	}
 	return resp, err
 }
@@ -111,6 +120,7 @@ func (l *lessor) run() {
 	for l.ctx.Err() == nil {
 		l.mu.Lock()
 		leases, wait := l.kept.due(time.Now())
+		leases = l.setAside(leases, time.Now())
 		l.mu.Unlock()
 		if len(leases) > 0 {
 			l.renew(leases)
@@ -145,13 +155,12 @@ func (l *lessor) renew(ids []LeaseID) {
 		requests[i] = newPending(wire.OpLeaseKeepAliveMs, message.Append(nil))
 	}
 	sent := time.Now()
-	if l.client.writes.enqueue(requests...) {
-		l.client.writes.lead()
-	}
+	l.client.writes.executeAll(requests)
 	for i, id := range ids {
 		renewed, err := decoded[wire.LeaseKeepAliveMsResponse](l.client.writes.await(l.ctx, requests[i]))
 		l.mu.Lock()
 		l.kept.renewed(id, renewed, l.client.told(err), sent)
+		l.kept.mark(id, err)
 		l.mu.Unlock()
 	}
 }
@@ -174,6 +183,8 @@ type keptLease struct {
 	deadline time.Time
 	// place is where it stands in the heap.
 	place int
+	// marked says that it was renewed before, so that the next renewal needs no disk.
+	marked bool
 }
 
 const (

@@ -18,3 +18,13 @@ func TestAnswersAsJSON(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
+
+func TestTheTextOfAHeaderIsThatOfEtcd(t *testing.T) {
+	h := &ResponseHeader{ClusterId: 1 << 63, MemberId: 2, Revision: 3, RaftTerm: 4}
+	if got, want := h.String(), "cluster_id:9223372036854775808 member_id:2 revision:3 raft_term:4 "; got != want {
+		t.Errorf("%q instead of %q", got, want)
+	}
+	if got := (*ResponseHeader)(nil).String() + (&ResponseHeader{}).String(); got != "<nil>" {
+		t.Error(got)
+	}
+}

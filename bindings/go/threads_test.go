@@ -52,6 +52,13 @@ func (c *Client) Queued() int {
 	return len(c.writes.queue)
 }
 
+// Leads tells whether a write is in the library.
+func (c *Client) Leads() bool {
+	c.writes.mu.Lock()
+	defer c.writes.mu.Unlock()
+	return c.writes.leading
+}
+
 // Of use to tests in package etclite_test, which may import concurrency.
 var (
 	Threads    = threads

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	etclite "github.com/etclite/etclite/bindings/go"
+	"github.com/etclite/etclite/bindings/go/internal/decided"
 )
 
 // What elections fail with, beside ErrSessionExpired and errors of the store and of contexts.
@@ -118,7 +119,7 @@ func (e *Election) Resign(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	resp, err := release(context.WithoutCancel(ctx), e.session.client, e.leaderKey, e.leaderRev)
+	resp, err := release(decided.Context(ctx), e.session.client, e.leaderKey, e.leaderRev)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	etclite "github.com/etclite/etclite/bindings/go"
 	"github.com/etclite/etclite/bindings/go/concurrency"
+	"github.com/etclite/etclite/bindings/go/internal/decided"
 )
 
 // patience is how long a test waits for what must happen before it fails.
@@ -107,7 +108,8 @@ func isOwner(t testing.TB, cli *etclite.Client, m *concurrency.Mutex) bool {
 }
 
 // A hookedKV calls a function before and after each commit of a txn: what it returns is the commit's error, unless it is nil.
-// If the context of the txn ends in the meantime the commit took effect and its error is the context's, as it may be.
+// If the context of the txn ends in the meantime the commit took effect and its error is the context's, as it may be unless the
+// caller wants to know.
 type hookedKV struct {
 	etclite.KV
 	before, after func() error
@@ -148,7 +150,7 @@ func (txn *hookedTxn) Commit() (*etclite.TxnResponse, error) {
 			return nil, err
 		}
 	}
-	if err == nil && txn.ctx.Err() != nil {
+	if err == nil && txn.ctx.Err() != nil && !decided.Wanted(txn.ctx) {
 		return nil, txn.ctx.Err()
 	}
 	return resp, err

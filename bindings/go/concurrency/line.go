@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	etclite "github.com/etclite/etclite/bindings/go"
+	"github.com/etclite/etclite/bindings/go/internal/decided"
 	"github.com/etclite/etclite/bindings/go/mvccpb"
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
@@ -30,8 +31,8 @@ func keyOf(s *Session, pfx string) string {
 	return fmt.Sprintf("%s%x", pfx, int64(s.Lease()))
 }
 
-// join puts the session's key under the prefix, unless it is there already. Once it was asked for it is waited for, whatever
-// becomes of the context: only so is it known whether there is something to be removed.
+// join puts the session's key under the prefix, unless it is there already. The end of the context takes that back as long as
+// it waits for others' commits. Later it is waited for: only so is it known whether there is something to be removed.
 func join(ctx context.Context, s *Session, pfx, val string) (*place, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func join(ctx context.Context, s *Session, pfx, val string) (*place, error) {
 	p := &place{s: s, pfx: pfx, key: keyOf(s, pfx)}
 	put := etclite.OpPut(p.key, val, etclite.WithLease(s.Lease()))
 	behind := etclite.OpTxn([]etclite.Cmp{created(p.key, 0)}, []etclite.Op{put}, []etclite.Op{etclite.OpGet(p.key)})
-	resp, err := s.client.Txn(context.WithoutCancel(ctx)).If(nobody(pfx)).Then(put).Else(behind).Commit()
+	resp, err := s.client.Txn(decided.Context(ctx)).If(nobody(pfx)).Then(put).Else(behind).Commit()
 	if err != nil {
 		return nil, expired(err)
 	}
@@ -169,10 +170,12 @@ func ended(ctx context.Context, client *etclite.Client) error {
 	return errors.New("etclite: the watch has ended")
 }
 
-// leave removes the key if it is still that of this place. There is no key to be left in a store that is closed.
+// leave removes the key if it is still that of this place, whatever context has ended. There is nothing to be removed from a store
+// that is closed, and nothing can be from one that is poisoned: who gets that error knows. One whose context has ended, and which
+// is not closed yet, may have the key for longer than anybody expects: that is reported.
 func (p *place) leave() error {
-	_, err := release(p.s.client.Ctx(), p.s.client, p.key, p.rev)
-	if errors.Is(err, etclite.ErrClosed) || errors.Is(err, rpctypes.ErrPoisoned) || p.s.client.Ctx().Err() != nil {
+	_, err := release(context.WithoutCancel(p.s.client.Ctx()), p.s.client, p.key, p.rev)
+	if errors.Is(err, etclite.ErrClosed) || errors.Is(err, rpctypes.ErrPoisoned) {
 		return nil
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	etclite "github.com/etclite/etclite/bindings/go"
+	"github.com/etclite/etclite/bindings/go/internal/decided"
 )
 
 // What locks fail with, beside errors of the store and of contexts.
@@ -51,7 +52,7 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	key := keyOf(m.s, m.pfx)
 	put := etclite.OpPut(key, "", etclite.WithLease(m.s.Lease()))
 	owner := etclite.OpGet(m.pfx, etclite.WithFirstCreate()...)
-	resp, err := m.s.client.Txn(context.WithoutCancel(ctx)).If(nobody(m.pfx)).Then(put).Else(owner).Commit()
+	resp, err := m.s.client.Txn(decided.Context(ctx)).If(nobody(m.pfx)).Then(put).Else(owner).Commit()
 	if err != nil {
 		return expired(err)
 	}
@@ -87,7 +88,7 @@ func (m *Mutex) hold(p *place, err error) error {
 	return nil
 }
 
-// Unlock gives the lock back. On an error it is still held, and Unlock can be called again; but ErrSessionExpired says that it
+// Unlock gives the lock back. On an error, the context's too, it is still held, and Unlock can be called again; but ErrSessionExpired says that it
 // was lost before, and ErrLockReleased that it was given back.
 //
 // Differs from etcd: what another session holds by now is not touched.
@@ -100,7 +101,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	resp, err := release(context.WithoutCancel(ctx), m.s.client, m.myKey, m.myRev)
+	resp, err := release(decided.Context(ctx), m.s.client, m.myKey, m.myRev)
 	if err != nil {
 		return err
 	}

@@ -89,15 +89,25 @@ func (s *Session) Orphan() {
 }
 
 // Close orphans the session and revokes its lease: what was held through it is free on return. It waits at most the session's
-// TTL. ErrLeaseNotFound if the lease was gone already.
+// TTL: then the error is context.DeadlineExceeded, and the lease may or may not be revoked. ErrLeaseNotFound if the lease was gone already.
 //
 // Differs from etcd: the context of WithContext may have ended; the lease is revoked all the same.
 func (s *Session) Close() error {
 	s.Orphan()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.opts.ctx), time.Duration(s.opts.ttl)*time.Second)
 	defer cancel()
-	_, err := s.client.Revoke(ctx, s.id)
-	return err
+	revoked := make(chan error, 1)
+	// A call whose commit has begun does not look at its context.
+	go func() {
+		_, err := s.client.Revoke(ctx, s.id)
+		revoked <- err
+	}()
+	select {
+	case err := <-revoked:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // check tells whether the session is lost.

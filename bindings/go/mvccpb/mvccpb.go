@@ -2,7 +2,11 @@
 // have the names and fields of etcd's package mvccpb, so that a program changes its import only.
 package mvccpb
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/etclite/etclite/bindings/go/internal/prototext"
+)
 
 // A KeyValue is one version of a key, as of etcd's message of that name.
 //
@@ -20,6 +24,19 @@ type KeyValue struct {
 	Value []byte `json:"value,omitempty"`
 	// Lease is the lease that the key is attached to, 0 if none.
 	Lease int64 `json:"lease,omitempty"`
+}
+
+// String is the text that etcd's client prints: key:"k" create_revision:2 and so on, without what is zero.
+func (kv *KeyValue) String() string {
+	if kv == nil {
+		return "<nil>"
+	}
+	b := prototext.AppendBytes(nil, "key", kv.Key)
+	b = prototext.AppendInt(b, "create_revision", kv.CreateRevision)
+	b = prototext.AppendInt(b, "mod_revision", kv.ModRevision)
+	b = prototext.AppendInt(b, "version", kv.Version)
+	b = prototext.AppendBytes(b, "value", kv.Value)
+	return string(prototext.AppendInt(b, "lease", kv.Lease))
 }
 
 // GetKey is Key, nil on a nil receiver.
@@ -111,6 +128,24 @@ func (e *Event) IsCreate() bool {
 // IsModify tells whether the event put a key that was there before.
 func (e *Event) IsModify() bool {
 	return e.Type == Event_PUT && !e.IsCreate()
+}
+
+// String is the text that etcd's client prints: type:DELETE kv:<key:"k" mod_revision:3 > and so on. That it is a put is not said.
+func (e *Event) String() string {
+	if e == nil {
+		return "<nil>"
+	}
+	var b []byte
+	if e.Type != Event_PUT {
+		b = prototext.AppendName(b, "type", e.Type.String())
+	}
+	if e.Kv != nil {
+		b = prototext.AppendMessage(b, "kv", e.Kv.String())
+	}
+	if e.PrevKv != nil {
+		b = prototext.AppendMessage(b, "prev_kv", e.PrevKv.String())
+	}
+	return string(b)
 }
 
 // GetType is Type, a put on a nil receiver.

@@ -38,3 +38,30 @@ func TestGettersOfNothing(t *testing.T) {
 		t.Error("nothing has no revision")
 	}
 }
+
+// As etcd's client 3.5 and 3.6 print them.
+func TestTextsAreThoseOfEtcd(t *testing.T) {
+	kv := &mvccpb.KeyValue{Key: []byte("k\x00\x01\xff\"\\'\n\r\té<世\x7f~ "), CreateRevision: 2, ModRevision: 3, Version: 1,
+		Value: []byte("v"), Lease: -7}
+	text := `key:"k\000\001\377\"\\'\n\r\t\303\251<\344\270\226\177~ " create_revision:2 mod_revision:3 version:1 value:"v" lease:-7 `
+	for _, row := range []struct {
+		message fmt.Stringer
+		want    string
+	}{
+		{kv, text},
+		{&mvccpb.KeyValue{}, ""},
+		{(*mvccpb.KeyValue)(nil), "<nil>"},
+		{&mvccpb.Event{Type: mvccpb.DELETE, Kv: kv, PrevKv: &mvccpb.KeyValue{Key: []byte("k")}},
+			"type:DELETE kv:<" + text + `> prev_kv:<key:"k" > `},
+		{&mvccpb.Event{Kv: &mvccpb.KeyValue{}}, "kv:<> "},
+		{&mvccpb.Event{Type: 5}, "type:5 "},
+		{(*mvccpb.Event)(nil), "<nil>"},
+	} {
+		if got := row.message.String(); got != row.want {
+			t.Errorf("\n got %s\nwant %s", got, row.want)
+		}
+	}
+	if got := fmt.Sprint([]*mvccpb.KeyValue{{Key: []byte("k")}}); got != `[key:"k" ]` {
+		t.Error(got)
+	}
+}

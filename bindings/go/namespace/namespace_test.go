@@ -3,7 +3,9 @@ package namespace_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -239,5 +241,32 @@ func TestCW01_KeysOfALease(t *testing.T) {
 	must[*etclite.LeaseRevokeResponse](t)(lease.Revoke(ctx, granted.ID))
 	if told := must[*etclite.LeaseTimeToLiveResponse](t)(lease.TimeToLive(ctx, granted.ID)); told.TTL != -1 {
 		t.Errorf("%+v", told)
+	}
+}
+
+// A program puts the namespace in the client's place, as etcd's documentation has it, and closes only the client.
+func TestClosingTheClientEndsTheWatchesOfItsNamespace(t *testing.T) {
+	cli, _ := open(t, "p/")
+	cli.Watcher = namespace.NewWatcher(cli.Watcher, "p/")
+	cli.Lease = namespace.NewLease(cli.Lease, "p/")
+	unread := cli.Watch(context.Background(), "", etclite.WithPrefix())
+	if _, err := cli.Put(patient(t), "p/k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	passing := func() bool {
+		stacks := make([]byte, 1<<20)
+		return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*watcherPrefix).pass")
+	}
+	if !passing() {
+		t.Fatal("nothing is passed on")
+	}
+	if err := cli.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if passing() {
+		t.Error("it is still being passed on")
+	}
+	if _, ok := <-unread; ok {
+		t.Error("the channel is open")
 	}
 }

@@ -12,12 +12,13 @@ package slowsync
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static int held, waiting, failing;
+static int held, waiting, failing, begun;
 
 // The linker takes this one before libc's.
 int fdatasync(int fd) {
   pthread_mutex_lock(&gate);
   waiting++;
+  begun++;
   pthread_cond_broadcast(&changed);
   while (held) {
     pthread_cond_wait(&changed, &gate);
@@ -45,6 +46,13 @@ static void set_failing(int to) {
   pthread_mutex_unlock(&gate);
 }
 
+static int count_begun(void) {
+  pthread_mutex_lock(&gate);
+  int count = begun;
+  pthread_mutex_unlock(&gate);
+  return count;
+}
+
 static int count_waiting(void) {
   pthread_mutex_lock(&gate);
   int count = held ? waiting : 0;
@@ -68,6 +76,9 @@ func Fail(on bool) {
 	}
 	C.set_failing(to)
 }
+
+// Begun is how many calls there were so far.
+func Begun() int { return int(C.count_begun()) }
 
 // Held is how many calls are being held.
 func Held() int { return int(C.count_waiting()) }

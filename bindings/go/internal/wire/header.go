@@ -1,6 +1,9 @@
 package wire
 
-import "github.com/etclite/etclite/bindings/go/mvccpb"
+import (
+	"github.com/etclite/etclite/bindings/go/internal/prototext"
+	"github.com/etclite/etclite/bindings/go/mvccpb"
+)
 
 // A ResponseHeader says who answered, and at which revision.
 type ResponseHeader struct {
@@ -12,6 +15,17 @@ type ResponseHeader struct {
 	Revision int64 `json:"revision,omitempty"`
 	// RaftTerm is 1 in a store without a group. It never falls.
 	RaftTerm uint64 `json:"raft_term,omitempty"`
+}
+
+// String is the text that etcd's client prints: cluster_id:5 member_id:2 and so on, without what is zero.
+func (m *ResponseHeader) String() string {
+	if m == nil {
+		return "<nil>"
+	}
+	b := prototext.AppendUint(nil, "cluster_id", m.ClusterId)
+	b = prototext.AppendUint(b, "member_id", m.MemberId)
+	b = prototext.AppendInt(b, "revision", m.Revision)
+	return string(prototext.AppendUint(b, "raft_term", m.RaftTerm))
 }
 
 // GetClusterId is ClusterId, 0 on a nil receiver.
