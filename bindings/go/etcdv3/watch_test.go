@@ -176,9 +176,6 @@ func TestProgressThatThereIsNot(t *testing.T) {
 	created(t, stream, 0)
 	send(t, stream, progress(), create(&pb.WatchCreateRequest{Key: []byte("a")}))
 	created(t, stream, 1)
-	if told := stream.watches[0].tellProgress(); told != always {
-		t.Error("a watch that starts later told of progress")
-	}
 	put(t, client, "a", "3")
 	if response := receive(t, stream); response.WatchId != 1 || len(response.Events) != 1 {
 		t.Errorf("%v", response)
@@ -188,8 +185,24 @@ func TestProgressThatThereIsNot(t *testing.T) {
 	if told := receive(t, stream); told.WatchId != -1 || told.Header.Revision != 4 {
 		t.Errorf("%v", told)
 	}
-	stream.watches[0].tellProgress()
-	if told := receive(t, stream); told.WatchId != 0 || told.Header.Revision != 4 || len(told.Events) != 0 {
+}
+
+// A watch by itself tells of progress from its start on.
+func TestProgressOfOneWatch(t *testing.T) {
+	client, over := openOurs(t)
+	stream := openWatch(t, soon(t), over)
+	watch, _, err := over.store.Watch((&wire.WatchCreateRequest{Key: []byte("a"), StartRevision: 2}).Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	silent := &served{stream: stream, watch: watch, id: 3, start: 2}
+	if told := silent.tellProgress(); told != always || stream.next() != nil {
+		t.Error("a watch that starts later told of progress")
+	}
+	put(t, client, "b", "")
+	silent.tellProgress()
+	if told := receive(t, stream); told.WatchId != 3 || told.Header.Revision != 2 || len(told.Events) != 0 {
 		t.Errorf("%v", told)
 	}
 }

@@ -31,7 +31,7 @@ type Store interface {
 	Close() error
 }
 
-// A Watch is a place in the history of a range of keys. One goroutine at a time may call Next.
+// A Watch is a place in the history of a range of keys. One goroutine at a time may call Next or Progress.
 type Watch interface {
 	// Next is the next WatchResponse, nil if there is none now. It never blocks. The second result is as Store.Watch has
 	// it. The error is io.EOF once a store that is open for reading has told all it holds, and that of Store.Ready once
