@@ -246,7 +246,11 @@ func TestADiskThatFails(t *testing.T) {
 	if got, err := client.Get(ctx, "a"); err != nil || len(got.Kvs) != 0 {
 		t.Errorf("a read of what was durable: %v, %v", got, err)
 	}
-	if renewals, err := client.KeepAlive(ctx, lease.ID); err != nil || len(renewals) != 0 {
-		t.Errorf("renewals: %v", err)
+	// A watch ends, and tells why.
+	if last := <-events; !last.Canceled || last.Err() != rpctypes.ErrStopped {
+		t.Errorf("a watch: %v", last.Err())
+	}
+	if _, open := <-events; open {
+		t.Error("the watch goes on")
 	}
 }

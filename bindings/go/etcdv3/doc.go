@@ -21,8 +21,8 @@
 // connection. Use what the client holds, client.KV and so on, in their place; packages namespace, ordering, leasing and
 // concurrency do. Maintenance is about this store, whatever the endpoint says.
 //
-// Errors have etcd's codes and texts where etcd has such an error. A store whose disk failed answers writes by ErrStopped
-// until it is opened anew.
+// Errors have etcd's codes and texts where etcd has such an error. A store whose disk failed answers writes by ErrStopped,
+// and ends watches with it, until it is opened anew.
 //
 // Authentication, alarms and downgrades are refused with gRPC's code Unimplemented, and so is changing the membership: a
 // store by itself has no members to add.

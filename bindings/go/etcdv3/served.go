@@ -99,9 +99,14 @@ func (s *served) take() (received <-chan struct{}, err error) {
 	return s.stream.put(response), nil
 }
 
-// fail tells why the watch ends. That the store is over is told by the stream, once for all.
+// fail tells why the watch ends. That the store is over is told by the stream, once for all; and so is that its disk failed,
+// which ends every watch: clients close the channel of a single one that is cancelled without a word.
 func (s *served) fail(err error, compacted int64) {
-	if !ofContext(err) && !errors.Is(err, rpctypes.ErrClosed) {
+	switch {
+	case ofContext(err) || errors.Is(err, rpctypes.ErrClosed):
+	case errors.Is(err, rpctypes.ErrPoisoned):
+		s.stream.fail(sentOnStream(err))
+	default:
 		s.ended = true
 		s.stream.put(s.stream.ended(s.id, err, compacted))
 	}
