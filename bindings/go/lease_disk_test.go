@@ -93,8 +93,8 @@ func liveThrough(t *testing.T, ttl int64, stall func(c *Client, kept LeaseID) er
 		return err
 	}
 	for _, first := range []<-chan *LeaseKeepAliveResponse{kept, also} {
-		if _, ok := <-first; !ok {
-			return errors.New("the lease ended")
+		if _, err := nextRenewal(first); err != nil {
+			return err
 		}
 	}
 	unmarked, err := c.Grant(background, 60*ttl)
@@ -116,8 +116,8 @@ func liveThrough(t *testing.T, ttl int64, stall func(c *Client, kept LeaseID) er
 	}
 	// Three times its time.
 	for range 10 {
-		if _, ok := <-kept; !ok {
-			return errors.New("the lease ended while the disk stalled")
+		if _, err := nextRenewal(kept); err != nil {
+			return fmt.Errorf("while the disk stalls: %w", err)
 		}
 		ctx, cancel := context.WithTimeout(background, patience)
 		_, err := c.KeepAliveOnce(ctx, granted.ID)

@@ -3,6 +3,7 @@ package etclite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -151,6 +152,18 @@ func keptKey(c *Client, ttl int64) (*LeaseGrantResponse, <-chan *LeaseKeepAliveR
 	return granted, kept, err
 }
 
+func nextRenewal(kept <-chan *LeaseKeepAliveResponse) (*LeaseKeepAliveResponse, error) {
+	select {
+	case renewed, ok := <-kept:
+		if !ok {
+			return nil, errors.New("the lease ended")
+		}
+		return renewed, nil
+	case <-time.After(patience):
+		return nil, fmt.Errorf("no renewal within %v", patience)
+	}
+}
+
 func TestOneLeaseOfManyListeners(t *testing.T) {
 	s := newSchedule(t)
 	first, second := s.listen(1), s.listen(1)
@@ -222,9 +235,9 @@ func TestKeepAliveRenewsAtOnceAndAgain(t *testing.T) {
 			return err
 		}
 		for range 5 {
-			renewed, ok := <-kept
-			if !ok {
-				return errors.New("the lease ended")
+			renewed, err := nextRenewal(kept)
+			if err != nil {
+				return err
 			}
 			if renewed.ID != granted.ID || renewed.TTL != ttl || renewed.Revision != 2 {
 				t.Errorf("%+v", renewed)
@@ -272,8 +285,8 @@ func TestB078TheEndOfTheContextEndsTheRenewals(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if _, ok := <-kept; !ok {
-			return errors.New("the lease ended")
+		if _, err := nextRenewal(kept); err != nil {
+			return err
 		}
 		cancel()
 		awaitClosed(t, kept)
