@@ -9,6 +9,10 @@
 //! |-- ordered --|          |ordered|
 //!        one sync, then it reads   one sync
 //! ```
+//!
+//! A renewal reads: it is answered by the leases that there are, at a revision that is visible. So it waits for the writes
+//! before it, as a range does, and a write behind it, which may end the lease, for its mark. Renewals in a row are marked
+//! together: by one sync, or by none if all were marked before.
 
 use std::time::Duration;
 
@@ -76,8 +80,8 @@ impl Db {
     /// not one.
     ///
     /// What reads sees everything before it in the list, so it waits for that to be durable: the writes up to it have one
-    /// commit, those behind it another. Reading are a range, a txn that can only read, and a renewal. Other threads'
-    /// writes may come in between any two operations.
+    /// commit, those behind it another. Reading are a range, a txn that can only read, and a renewal; of renewals in a row
+    /// those that must be durable share a commit. Other threads' writes may come in between any two operations.
     ///
     /// The list may be of any length. After 4096 writes, and when they fill a frame of the log, there is a commit in
     /// between; a crash keeps some first part of the list, in order. [`Options::write_timeout`](crate::Options::write_timeout)
@@ -106,6 +110,7 @@ impl Db {
         let ops: Vec<BatchOp> = ops.into_iter().map(Into::into).collect();
         let mut run = Run::new(self, ops.len());
         ops.into_iter().for_each(|op| run.add(op));
+        run.renew();
         run.settle();
         run.answers
     }
@@ -118,6 +123,8 @@ struct Run<'d> {
     answers: Vec<Result<BatchResponse>>,
     /// The places of those, each with what must be published first.
     ordered: Vec<(usize, Ticket)>,
+    /// The places of renewals in a row that are not done yet. There are none while writes are ordered and not waited for.
+    renewals: Vec<(usize, LeaseId)>,
     /// What the ordered writes began.
     started: Started,
     /// What waiting for room may still take.
@@ -126,7 +133,8 @@ struct Run<'d> {
     lost: bool,
 }
 
-/// How many writes are ordered before they are waited for: what is not published is held in memory.
+/// How many writes are ordered before they are waited for: what is not published is held in memory. So many renewals are
+/// done together, too.
 const ORDERED_MAX: usize = 4096;
 
 /// What a write answers once what the ticket names is published.
@@ -136,16 +144,16 @@ impl<'d> Run<'d> {
     fn new(db: &'d Db, count: usize) -> Self {
         let patience = db.engine().options.write_timeout;
         let answers = Vec::with_capacity(count);
-        Run { db, answers, ordered: Vec::new(), started: Started::default(), patience, lost: false }
+        let (ordered, renewals) = (Vec::new(), Vec::new());
+        Run { db, answers, ordered, renewals, started: Started::default(), patience, lost: false }
     }
 
     fn add(&mut self, op: BatchOp) {
-        let read = match &op {
-            BatchOp::Op(op) => self.db.only_reads(op),
-            BatchOp::KeepAlive(_) => true,
-            BatchOp::Compact(_) => false,
-        };
-        if read {
+        if let BatchOp::KeepAlive(id) = op {
+            return self.add_renewal(id);
+        }
+        self.renew();
+        if matches!(&op, BatchOp::Op(op) if self.db.only_reads(op)) {
             self.settle();
             let answer = if self.lost { Err(Error::Poisoned) } else { self.read(op) };
             return self.answers.push(answer);
@@ -162,15 +170,32 @@ impl<'d> Run<'d> {
         }
     }
 
+    fn add_renewal(&mut self, id: LeaseId) {
+        self.settle();
+        self.renewals.push((self.answers.len(), id));
+        // Until it is done.
+        self.answers.push(Err(Error::Poisoned));
+        if self.renewals.len() >= ORDERED_MAX {
+            self.renew();
+        }
+    }
+
+    /// Does the renewals of a row. The revision is read first, so that no lease is seen alive at a revision after its end.
+    fn renew(&mut self) {
+        if self.renewals.is_empty() || self.lost {
+            return self.renewals.clear();
+        }
+        let revision = self.db.revision();
+        let ids: Vec<LeaseId> = self.renewals.iter().map(|(_, id)| *id).collect();
+        for ((at, id), renewed) in self.renewals.drain(..).zip(self.db.engine().keep_all_alive(&ids)) {
+            self.answers[at] = renewed.map(|ttl| BatchResponse::KeepAlive { revision, id, ttl });
+        }
+    }
+
     fn read(&self, op: BatchOp) -> Result<BatchResponse> {
         let response = match op {
             BatchOp::Op(Op::Range(range)) => OpResponse::Range(self.db.query(range)?),
             BatchOp::Op(Op::Txn(txn)) => OpResponse::Txn(self.db.execute(txn)?),
-            BatchOp::KeepAlive(id) => {
-                let revision = self.db.revision();
-                let ttl = self.db.engine().keep_alive(id)?;
-                return Ok(BatchResponse::KeepAlive { revision, id, ttl });
-            }
             other => unreachable!("not a read: {other:?}"),
         };
         Ok(BatchResponse::Op(response))

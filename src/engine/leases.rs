@@ -183,6 +183,29 @@ impl Engine {
     /// Starts a lease's time anew and returns what was granted. The first renewal after a grant or an open is durable
     /// before the answer, so that a restart cannot end the lease early.
     pub(crate) fn keep_alive(&self, id: LeaseId) -> Result<Duration> {
+        let renewed = self.renew(id)?;
+        if renewed.mark {
+            self.mark_renewed(id, renewed.ttl, renewed.grant).map(|()| renewed.ttl)
+        } else {
+            Ok(renewed.ttl)
+        }
+    }
+
+    /// `keep_alive` of many: those that must be durable become so together.
+    pub(crate) fn keep_all_alive(&self, ids: &[LeaseId]) -> Vec<Result<Duration>> {
+        let renewals: Vec<Result<Renewed>> = ids.iter().map(|id| self.renew(*id)).collect();
+        let to_mark: Vec<Renewed> = renewals.iter().flatten().filter(|renewed| renewed.mark).copied().collect();
+        let mut marks = self.mark_all_renewed(&to_mark).into_iter();
+        let mut answer = |renewed: Renewed| {
+            let marked =
+                if renewed.mark { marks.next().expect("an answer for each that was to be marked") } else { Ok(()) };
+            marked.map(|()| renewed.ttl)
+        };
+        renewals.into_iter().map(|renewed| renewed.and_then(&mut answer)).collect()
+    }
+
+    /// Starts a lease's time anew in memory.
+    fn renew(&self, id: LeaseId) -> Result<Renewed> {
         self.writer()?;
         loop {
             self.check_open()?;
@@ -192,8 +215,7 @@ impl Engine {
                 Renewal::Poisoned => return Err(Error::Poisoned),
                 // Nobody has ended it yet.
                 Renewal::Overdue => self.expire_due()?,
-                Renewal::Renewed { ttl, mark: false, .. } => return Ok(ttl),
-                Renewal::Renewed { ttl, mark: true, grant } => return self.mark_renewed(id, ttl, grant).map(|()| ttl),
+                Renewal::Renewed { ttl, mark, grant } => return Ok(Renewed { id, ttl, grant, mark }),
             }
         }
     }

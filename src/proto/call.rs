@@ -4,6 +4,7 @@ use prost::Message;
 
 use super::etcdserverpb as pb;
 use super::identity::Identity;
+use super::renewal::Renewal;
 use super::reply::Reply;
 use super::request::{self, decode, positive, single_key};
 use super::response::{seconds_down, seconds_up};
@@ -25,7 +26,7 @@ pub(super) fn dispatch_other(db: &Db, operation: u32, request: &[u8]) -> Result<
     match operation {
         super::RANGE => range(db, request),
         super::COMPACT => with(db, request, compact),
-        super::LEASE_KEEPALIVE => with(db, request, lease_keep_alive),
+        super::LEASE_KEEPALIVE | super::LEASE_KEEPALIVE_MS => Renewal::read(operation, request)?.run(db),
         super::LEASE_TIME_TO_LIVE => with(db, request, lease_time_to_live),
         super::LEASE_LEASES => with(db, request, lease_leases),
         super::STATUS => with(db, request, upkeep::status),
@@ -34,7 +35,6 @@ pub(super) fn dispatch_other(db: &Db, operation: u32, request: &[u8]) -> Result<
         super::ALARM => with(db, request, upkeep::alarm),
         super::DEFRAGMENT => with(db, request, upkeep::defragment),
         super::COMPACT_WITH => with(db, request, ours::compact),
-        super::LEASE_KEEPALIVE_MS => with(db, request, ours::lease_keep_alive),
         super::LEASE_TIME_TO_LIVE_MS => with(db, request, ours::lease_time_to_live),
         super::LEASE_LIST_MS => with(db, request, ours::lease_list),
         super::CURSOR_CREATE => with(db, request, cursors::create),
@@ -82,24 +82,6 @@ pub(super) fn compact_to(db: &Db, revision: i64, physical: bool) -> Result<crate
         return Err(Error::Compacted { compacted: db.compact_revision() });
     }
     if physical { db.compact_physical(positive(revision)) } else { db.compact(positive(revision)) }
-}
-
-/// A lease that is gone is told by a TTL of zero. The revision is read first, so that no lease is seen alive at a revision
-/// after its end (LE-04).
-fn lease_keep_alive(
-    db: &Db,
-    identity: Identity,
-    request: pb::LeaseKeepAliveRequest,
-) -> Result<pb::LeaseKeepAliveResponse> {
-    let revision = db.revision();
-    let ttl = match db.lease(request.id).keep_alive() {
-        Ok(ttl) => seconds_up(ttl),
-        Err(Error::LeaseNotFound) => 0,
-        Err(error) => return Err(error),
-    };
-    // What ended it is visible by now.
-    let revision = if ttl == 0 { db.revision() } else { revision };
-    Ok(pb::LeaseKeepAliveResponse { header: Some(identity.header(revision)), id: request.id, ttl })
 }
 
 fn lease_time_to_live(

@@ -34,6 +34,7 @@ mod call;
 mod cursors;
 mod identity;
 mod ours;
+mod renewal;
 mod reply;
 mod request;
 mod response;

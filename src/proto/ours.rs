@@ -16,16 +16,6 @@ pub(super) fn compact(db: &Db, identity: Identity, request: our::CompactRequest)
     })
 }
 
-pub(super) fn lease_keep_alive(
-    db: &Db,
-    identity: Identity,
-    request: our::LeaseKeepAliveRequest,
-) -> Result<our::LeaseKeepAliveResponse> {
-    let header = Some(identity.header(db.revision()));
-    let ttl_ms = wire_millis(db.lease(request.id).keep_alive()?);
-    Ok(our::LeaseKeepAliveResponse { header, id: request.id, ttl_ms })
-}
-
 pub(super) fn lease_time_to_live(
     db: &Db,
     identity: Identity,

@@ -135,6 +135,74 @@ fn batch_one_sync_covers_all() {
     assert_eq!((values(&answers[2]), log_syncs(&disk) - before), (vec!["2".to_owned()], 3));
 }
 
+/// The first renewal after a grant is durable before it is answered. In a row all are by one sync, and later ones by none.
+#[test]
+fn batch_renewals_in_a_row_share_one_sync() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let db = open_sim(&disk, &clock, ROOMY);
+    let grants = |ids: std::ops::RangeInclusive<i64>| ids.map(|id| BatchOp::from(Op::grant(id, ms(60_000))));
+    assert!(db.batch(grants(1..=500)).iter().all(Result::is_ok));
+    clock.advance(ms(1_000));
+    let renew = |ids: std::ops::RangeInclusive<i64>| ids.map(|id| BatchOp::KeepAlive(LeaseId::new(id)));
+    let before = log_syncs(&disk);
+    // One that is gone and one that is named twice are no hindrance.
+    let answers = db.batch(renew(1..=500).chain(renew(77..=77)).chain(renew(501..=501)));
+    assert_eq!(log_syncs(&disk) - before, 1);
+    for (id, answer) in (1..=500).chain([77]).zip(&answers) {
+        let renewed = BatchResponse::KeepAlive { revision: rev(1), id: LeaseId::new(id), ttl: ms(60_000) };
+        assert_eq!(answer.as_ref().unwrap(), &renewed);
+    }
+    assert!(matches!(answers[501], Err(Error::LeaseNotFound)));
+    assert!(db.batch(renew(1..=500)).iter().all(Result::is_ok));
+    assert_eq!(log_syncs(&disk) - before, 1);
+    // They see the grants before them, so there is a commit in between.
+    let answers = db.batch(grants(600..=700).chain(renew(600..=700)).chain([put("a", "")]).chain(renew(600..=700)));
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(log_syncs(&disk) - before, 4);
+    let crashed = open_image(disk.record().durable_at(disk.position()), &clock, ROOMY).unwrap();
+    assert_eq!((left_ms(&crashed, 1), left_ms(&crashed, 700)), (Some(60_000), Some(60_000)));
+}
+
+/// A renewal is answered by what is before it alone: a revoke behind it finds the lease, and takes nothing back.
+#[test]
+fn batch_renewals_have_their_place() {
+    everywhere(|store| {
+        let renew = || BatchOp::KeepAlive(LeaseId::new(7));
+        let answers = store.db.batch([
+            renew(),
+            Op::grant(7, ms(500)).into(),
+            renew(),
+            renew(),
+            Op::revoke(7).into(),
+            renew(),
+            Op::grant(7, ms(900)).into(),
+            renew(),
+        ]);
+        let ttls = [0, 2, 3, 5, 7].map(|at| match &answers[at] {
+            Ok(BatchResponse::KeepAlive { ttl, .. }) => Some(*ttl),
+            Err(Error::LeaseNotFound) => None,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(ttls, [None, Some(ms(500)), Some(ms(500)), None, Some(ms(900))]);
+        assert!([1, 4, 6].iter().all(|at| answers[*at].is_ok()), "{answers:?}");
+    });
+}
+
+/// Of renewals whose sync fails it is unknown whether they outlast a crash.
+#[test]
+fn batch_a_failed_sync_is_told_to_every_renewal_of_it() {
+    let (disk, clock) = (SimDisk::new(), SimClock::new(1));
+    let db = open_sim(&disk, &clock, ROOMY);
+    assert!(db.batch([1, 2, 3].map(|id| Op::grant(id, ms(5_000)))).iter().all(Result::is_ok));
+    let renew = |id| BatchOp::KeepAlive(LeaseId::new(id));
+    assert!(db.batch([renew(1)])[0].is_ok());
+    disk.fail(Fault { site: Some(IoSite::LogSync), nth: 1, kind: FaultKind::Eio, forever: false });
+    let answers = db.batch([renew(1), renew(2), renew(3), renew(4)]);
+    assert!(answers[0].is_ok(), "it needs no disk");
+    assert!(matches!(answers[1..3], [Err(Error::Indeterminate), Err(Error::Indeterminate)]), "{answers:?}");
+    assert!(matches!(answers[3], Err(Error::LeaseNotFound)), "{answers:?}");
+}
+
 #[test]
 fn batch_a_read_sees_the_writes_before_it_and_none_behind() {
     everywhere(|store| {

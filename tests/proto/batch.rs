@@ -76,6 +76,40 @@ fn writes_in_a_row_share_one_sync() {
     assert_eq!(syncs() - before, 11);
 }
 
+#[test]
+fn renewals_in_a_row_share_one_sync() {
+    let disk = SimDisk::new();
+    let db = open_on(Arc::new(disk.clone()), Arc::new(SimClock::new(1)), Options::new()).unwrap();
+    let grant = |id| pb::LeaseGrantRequest { ttl: 60, id }.encode_to_vec();
+    let grants: Vec<_> = (1..=500).map(|id| (proto::LEASE_GRANT, grant(id))).collect();
+    assert!(run(&db, &grants).iter().all(Result::is_ok));
+    let syncs = || disk.sites_hit().get(&IoSite::LogSync).copied().unwrap_or(0);
+    let before = syncs();
+    let renewal = |id| match id % 2 {
+        0 => (proto::LEASE_KEEPALIVE, pb::LeaseKeepAliveRequest { id }.encode_to_vec()),
+        _ => (proto::LEASE_KEEPALIVE_MS, our::LeaseKeepAliveRequest { id }.encode_to_vec()),
+    };
+    let mut renewals: Vec<_> = (1..=502).map(renewal).collect();
+    renewals.insert(7, (proto::LEASE_KEEPALIVE, vec![0xff]));
+    let replies = run(&db, &renewals);
+    assert_eq!(syncs() - before, 1);
+    for (request, reply) in renewals.iter().zip(&replies).filter(|(_, reply)| reply.is_ok()) {
+        let told = told(request.0, reply).to_string();
+        assert!(told.contains("60") || told.contains("502"), "{told}");
+    }
+    assert_eq!(replies.iter().filter(|reply| reply.is_err()).count(), 2);
+    assert_eq!((names(&replies)[7], names(&replies)[501]), ("INVALID_ARGUMENT", "LEASE_NOT_FOUND"));
+    // Of etcd's message it is no error that the lease is gone.
+    let gone = pb::LeaseKeepAliveResponse::decode(&replies[502].as_ref().unwrap().to_vec()[..]).unwrap();
+    assert_eq!((gone.id, gone.ttl, gone.header.unwrap().revision), (502, 0, 1));
+    // Writes around them have each a commit of their own.
+    let mut around = vec![put("a"), put("b")];
+    around.extend(renewals[..7].iter().cloned());
+    around.extend([put("c"), put("d")]);
+    assert!(run(&db, &around).iter().all(Result::is_ok));
+    assert_eq!(syncs() - before, 3);
+}
+
 fn leased_in_txn() -> pb::PutRequest {
     pb::PutRequest { key: "leased too".into(), lease: 7, ..Default::default() }
 }
