@@ -1,7 +1,8 @@
 //! Several requests by one call: writes and renewals in a row become one [`Db::batch`], and with it share commits.
 //!
 //! What is neither, has an operation id, or compacts is run by itself, after those before it. A request that is no message
-//! is answered at once and breaks no row.
+//! is answered at once and breaks no row. A write behind a renewal begins another: that a lease is gone is answered at the
+//! revision before it.
 
 use super::call;
 use super::check_len;
@@ -47,6 +48,9 @@ impl Row<'_> {
     fn add(&mut self, operation: u32, request: &[u8]) {
         let alone = match self.way(operation, request) {
             Ok(Way::InRow(op, asked)) => {
+                if matches!((self.ops.last(), &asked), (Some(BatchOp::KeepAlive(_)), Asked::Write(_))) {
+                    self.finish();
+                }
                 self.ops.push(op);
                 self.waiting.push((self.replies.len(), asked));
                 return self.replies.push(None);

@@ -170,9 +170,9 @@ func ended(ctx context.Context, client *etclite.Client) error {
 	return errors.New("etclite: the watch has ended")
 }
 
-// leave removes the key if it is still that of this place, whatever context has ended. There is nothing to be removed from a store
-// that is closed, and nothing can be from one that is poisoned: who gets that error knows. One whose context has ended, and which
-// is not closed yet, may have the key for longer than anybody expects: that is reported.
+// leave removes the key if it is still that of this place, whatever context has ended. A store that is closed or poisoned takes no
+// writes, as its error has told already. One whose Config's context has ended takes none either, until it is closed: that is
+// reported.
 func (p *place) leave() error {
 	_, err := release(context.WithoutCancel(p.s.client.Ctx()), p.s.client, p.key, p.rev)
 	if errors.Is(err, etclite.ErrClosed) || errors.Is(err, rpctypes.ErrPoisoned) {

@@ -3,6 +3,7 @@ package concurrency_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	etclite "github.com/etclite/etclite/bindings/go"
@@ -149,6 +150,23 @@ func TestCO01_ASessionThatCannotBeRenewedLeavesNoLease(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := concurrency.NewSession(cli, concurrency.WithContext(ctx)); err != context.Canceled {
+		t.Errorf("%v", err)
+	}
+}
+
+// A store whose context has ended and which is not closed takes no writes any more: what then cannot be removed is told of.
+func TestCO03_WhatCannotBeRemovedIsReported(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	cli, err := etclite.New(etclite.Config{Endpoints: []string{"memory:"}, Context: ctx})
+	must(t, err)
+	t.Cleanup(func() { _ = cli.Close() })
+	must(t, concurrency.NewMutex(session(t, cli), "lock").Lock(patient(t)))
+	m := concurrency.NewMutex(session(t, cli), "lock")
+	waiting := result(func() error { return m.Lock(patient(t)) })
+	awaitCount(t, cli, "lock/", 2)
+	cancel()
+	if err := within(t, waiting); err == nil || !strings.Contains(err.Error(), "stays until its lease ends: context canceled") {
 		t.Errorf("%v", err)
 	}
 }
