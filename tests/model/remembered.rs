@@ -79,7 +79,7 @@ fn same_request(one: &Op, other: &Op) -> bool {
     rounded(one) == rounded(other)
 }
 
-/// A TTL is what it is rounded to.
+/// A TTL is told in whole milliseconds, so that is what was asked for; the least that is granted comes later.
 fn rounded(op: &Op) -> Op {
     let mut op = op.clone();
     match &mut op {
@@ -101,5 +101,6 @@ fn round_all(txn: &mut TxnOp) {
 }
 
 fn round(grant: &mut GrantOp) {
-    grant.ttl = Duration::from_millis(grant.ttl_ms());
+    let whole = u64::try_from(grant.ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    grant.ttl = Duration::from_millis(whole);
 }
