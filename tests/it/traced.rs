@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use etclite::Error;
 use etclite::io::IoSite;
@@ -10,7 +10,7 @@ use etclite::io::sim::{Fault, FaultKind, SimClock, SimDisk};
 use etclite::testing::{Knobs, expire, merge_all, step};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 use super::co_mutex::session;
 use super::rig::{ROOMY, TINY, drain, ms, open_sim};
@@ -21,6 +21,12 @@ struct Recorder {
     level: Level,
     spans: Arc<AtomicU64>,
     told: Arc<Mutex<Told>>,
+}
+
+impl Recorder {
+    fn new(level: Level) -> Self {
+        Recorder { level, spans: Arc::default(), told: Arc::default() }
+    }
 }
 
 #[derive(Default)]
@@ -93,8 +99,14 @@ impl Subscriber for Recorder {
 }
 
 /// What is told in this thread while `work` is done.
+///
+/// `tracing` remembers for each place of the code, for all threads, whether any recorder wants to know of it. A thread of
+/// another test that comes by such a place for the first time, just when a recorder begins, may note that none does. So
+/// one that wants all is there from before the first, for ever, and nobody's own.
 fn told(level: Level, work: impl FnOnce()) -> Vec<String> {
-    let recorder = Recorder { level, spans: Arc::default(), told: Arc::default() };
+    static ALL: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Recorder::new(Level::TRACE)));
+    LazyLock::force(&ALL);
+    let recorder = Recorder::new(level);
     tracing::subscriber::with_default(recorder.clone(), work);
     let told = std::mem::take(&mut *recorder.told.lock().unwrap());
     assert!(told.entered.is_empty());
