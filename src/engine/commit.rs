@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use crate::engine::background::Job;
 use crate::engine::command::Stamp;
 use crate::engine::cursors::Cursor;
+use crate::engine::state::{Changes, LeaseChange, State};
 use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::io::room::Room;
@@ -95,6 +96,27 @@ impl Batch {
     pub(crate) fn new(number: u64) -> Self {
         let (leases, cursors) = (Vec::new(), Vec::new());
         Batch { number, last_index: 0, revision: 0, compacted: 0, leases, cursors, holds: false }
+    }
+
+    /// Adds what a command changed: it is published with the frame that holds its record.
+    pub(super) fn add(&mut self, state: &State, changes: &Changes) {
+        self.last_index = state.index;
+        self.revision = state.revision;
+        self.compacted = state.compacted();
+        self.cursors.extend(changes.cursors.iter().cloned());
+        let is_held = state.compact_ordered.is_some_and(|ordered| ordered > state.compacted());
+        self.holds |= is_held && (changes.compact_ordered.is_some() || !changes.cursors.is_empty());
+        for (id, change) in &changes.leases {
+            self.leases.push(match change {
+                LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
+                LeaseChange::Stored(_) => continue,
+                LeaseChange::Shared { lease, ttl_ms } => {
+                    LeaseNote::Shared { id: *id, terms: Terms::of(lease), until: lease.until(), ttl_ms: *ttl_ms }
+                }
+                LeaseChange::Lapsed(_) => LeaseNote::Lapsed(*id),
+                LeaseChange::Ended => LeaseNote::Ended(*id),
+            });
+        }
     }
 }
 

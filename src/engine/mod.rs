@@ -68,16 +68,16 @@ use crate::db::signal::Signal;
 use crate::engine::apply::Response;
 use crate::engine::background::Background;
 use crate::engine::command::{Command, Kind, Seen, Stamp};
-use crate::engine::commit::{Batch, Commit, LeaseNote, Ticket};
+use crate::engine::commit::{Batch, Commit, Ticket};
 use crate::engine::cursors::{Cursor, Cursors};
 use crate::engine::operations::{Answer, Operation};
-use crate::engine::state::{Changes, Lease, LeaseChange, State};
+use crate::engine::state::{Changes, Lease, State};
 use crate::error::{Error, Result};
 use crate::io::sync;
 use crate::io::thread::{forks, process_id};
 use crate::io::{Clock, Disk, DiskLock, Now};
 use crate::kv::{LeaseId, Revision};
-use crate::lease::{Lessor, Terms};
+use crate::lease::Lessor;
 use crate::log::{Frame, Log};
 use crate::memtable::Memtable;
 use crate::op::{Op, Txn};
@@ -583,28 +583,5 @@ pub(crate) fn millis(time: Duration) -> u64 {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Engine(at {})", self.revision())
-    }
-}
-
-impl Batch {
-    /// Adds what a command changed: it is published with the frame that holds its record.
-    fn add(&mut self, state: &State, changes: &Changes) {
-        self.last_index = state.index;
-        self.revision = state.revision;
-        self.compacted = state.compacted();
-        self.cursors.extend(changes.cursors.iter().cloned());
-        let is_held = state.compact_ordered.is_some_and(|ordered| ordered > state.compacted());
-        self.holds |= is_held && (changes.compact_ordered.is_some() || !changes.cursors.is_empty());
-        for (id, change) in &changes.leases {
-            self.leases.push(match change {
-                LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
-                LeaseChange::Stored(_) => continue,
-                LeaseChange::Shared { lease, ttl_ms } => {
-                    LeaseNote::Shared { id: *id, terms: Terms::of(lease), until: lease.until(), ttl_ms: *ttl_ms }
-                }
-                LeaseChange::Lapsed(_) => LeaseNote::Lapsed(*id),
-                LeaseChange::Ended => LeaseNote::Ended(*id),
-            });
-        }
     }
 }
