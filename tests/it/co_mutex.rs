@@ -34,7 +34,7 @@ pub(crate) fn session(db: &Db) -> Session {
 }
 
 /// A thread that locks `n`, and what it came to.
-fn locker<'s>(
+pub(crate) fn locker<'s>(
     scope: &'s Scope<'s, '_>,
     session: &Session,
     options: &WaitOptions,
@@ -44,11 +44,11 @@ fn locker<'s>(
     (thread, receiver)
 }
 
-fn is_waiting<T>(receiver: &Receiver<T>) -> bool {
+pub(crate) fn is_waiting<T>(receiver: &Receiver<T>) -> bool {
     matches!(receiver.try_recv(), Err(TryRecvError::Empty))
 }
 
-fn line(db: &Db) -> Vec<String> {
+pub(crate) fn line(db: &Db) -> Vec<String> {
     let keys = db.range(prefix("n/")).unwrap().map(|kv| kv.unwrap().key);
     keys.map(|key| String::from_utf8(key.to_vec()).unwrap()).collect()
 }
@@ -305,71 +305,6 @@ pub(crate) fn await_waiters(db: &Db, count: u64) {
     }
 }
 
-/// Of two threads that waited with one session the one gave up that had come first, and took the key along: the other was
-/// told that its session had expired.
-#[test]
-fn co_05_a_thread_that_gives_up_leaves_the_place_to_the_others() {
-    let store = Store::new(Kind::Memory);
-    let held = session(&store.db).mutex("n").lock().unwrap();
-    let (shared, behind, cancel) = (session(&store.db), session(&store.db), Cancel::new());
-    std::thread::scope(|scope| {
-        let (_, canceled) = locker(scope, &shared, &WaitOptions::new().cancel(&cancel));
-        await_waiters(&store.db, 1);
-        let (_, locked) = locker(scope, &shared, &WaitOptions::new());
-        await_waiters(&store.db, 2);
-        let place = store.db.get(format!("n/{}", shared.lease())).unwrap().unwrap().create_revision;
-        let (_, later) = locker(scope, &behind, &WaitOptions::new());
-        await_waiters(&store.db, 3);
-        cancel.cancel();
-        assert!(matches!(canceled.recv().unwrap(), Err(Error::WaitCanceled)));
-        assert!(is_waiting(&locked) && line(&store.db).len() == 3);
-        // So does one that does not wait at all.
-        assert!(shared.mutex("n").lock_timeout(Duration::ZERO).unwrap().is_none());
-        assert!(shared.mutex("n").try_lock().unwrap().is_none());
-        held.unlock().unwrap();
-        let guard = locked.recv().unwrap().unwrap().unwrap();
-        assert_eq!(guard.revision(), place, "it had its place from the beginning");
-        assert!(guard.is_held().unwrap() && is_waiting(&later));
-        guard.unlock().unwrap();
-        later.recv().unwrap().unwrap().unwrap();
-    });
-    assert!(line(&store.db).is_empty());
-}
-
-#[test]
-fn co_05_the_last_thread_that_gives_up_takes_the_key() {
-    let store = Store::new(Kind::Memory);
-    let held = session(&store.db).mutex("n").lock().unwrap();
-    let shared = session(&store.db);
-    for first in [0, 1] {
-        let cancels = [Cancel::new(), Cancel::new()];
-        std::thread::scope(|scope| {
-            let mut waiting = Vec::new();
-            for (cancel, count) in cancels.iter().zip(1..) {
-                waiting.push(locker(scope, &shared, &WaitOptions::new().cancel(cancel)).1);
-                await_waiters(&store.db, count);
-            }
-            for (at, left) in [(first, 2), (1 - first, 1)] {
-                cancels[at].cancel();
-                assert!(matches!(waiting[at].recv().unwrap(), Err(Error::WaitCanceled)));
-                assert_eq!(line(&store.db).len(), left);
-            }
-        });
-    }
-    // A guard that was released stands for nobody.
-    held.unlock().unwrap();
-    let released = shared.mutex("n").lock().unwrap();
-    released.unlock().unwrap();
-    let held = session(&store.db).mutex("n").lock().unwrap();
-    assert!(shared.mutex("n").lock_timeout(ms(1)).unwrap().is_none());
-    assert_eq!(line(&store.db), [std::str::from_utf8(held.key()).unwrap()]);
-    // What was there before anybody stood with it is nobody's to remove.
-    let key = format!("n/{}", shared.lease());
-    store.db.put_with(&key, "", PutOptions::new().lease(shared.lease())).unwrap();
-    assert!(shared.mutex("n").lock_timeout(ms(1)).unwrap().is_none());
-    assert_eq!(line(&store.db).len(), 2);
-}
-
 #[test]
 fn co_06_a_stale_guard_frees_nothing() {
     everywhere(|store| {
@@ -549,94 +484,6 @@ fn x_01_guards_are_fences() {
         assert!(next.revision() > guard.revision());
         db.fenced(&next).put("a", "5").unwrap();
     });
-}
-
-/// X-02 at this layer: the loss is told at once, and waiters sit the delay out.
-#[test]
-fn x_02_a_lock_stays_locked_for_its_delay() {
-    let store = Store::new(Kind::Memory);
-    let options = SessionOptions::new().ttl(ms(5_000)).lock_delay(ms(4_000));
-    let dying = store.db.session_with(options).unwrap();
-    let guard = dying.mutex("n").lock().unwrap();
-    let waiting = session(&store.db);
-    std::thread::scope(|scope| {
-        let (_, locked) = locker(scope, &waiting, &WaitOptions::new());
-        await_line(&store.db, "n", 2);
-        store.advance_ms(5_000);
-        assert!(dying.done().is_done() && !dying.is_alive() && !guard.is_held().unwrap());
-        assert!(matches!(dying.mutex("n").lock(), Err(Error::SessionExpired)));
-        store.advance_ms(3_999);
-        assert_eq!(line(&store.db).len(), 2);
-        assert!(is_waiting(&locked));
-        store.advance_ms(1);
-        let next = locked.recv().unwrap().unwrap().unwrap();
-        assert!(next.is_held().unwrap());
-        assert!(matches!(guard.unlock(), Err(Error::SessionExpired)));
-    });
-}
-
-/// X-02, CO-03: a waiter whose session lapses learns it while its key is still there, and never gets the lock.
-#[test]
-fn x_02_a_waiter_that_lapses_learns_it_at_once() {
-    let store = Store::new(Kind::Memory);
-    let held = session(&store.db).mutex("n").lock().unwrap();
-    let options = SessionOptions::new().ttl(ms(5_000)).lock_delay(ms(60_000));
-    let dying = store.db.session_with(options).unwrap();
-    std::thread::scope(|scope| {
-        let (_, locked) = locker(scope, &dying, &WaitOptions::new());
-        await_line(&store.db, "n", 2);
-        store.advance_ms(5_000);
-        assert!(matches!(locked.recv().unwrap(), Err(Error::SessionExpired)));
-        assert!(held.is_held().unwrap());
-    });
-}
-
-/// B-023.
-#[test]
-fn x_02_release_and_close_hand_over_at_once() {
-    let store = Store::new(Kind::Memory);
-    let one = store.db.session_with(SessionOptions::new().lock_delay(ms(60_000))).unwrap();
-    let (n, _m) = (one.mutex("n").lock().unwrap(), one.mutex("m").lock().unwrap());
-    let other = session(&store.db);
-    assert!(other.mutex("n").try_lock().unwrap().is_none());
-    n.unlock().unwrap();
-    assert!(other.mutex("n").try_lock().unwrap().is_some());
-    one.close().unwrap();
-    assert!(other.mutex("m").try_lock().unwrap().is_some());
-}
-
-/// X-02, CO-06: the holder was paused past its time. It drops what it had when the delay is nearly over, or says that it
-/// gives it back: the delay runs on, and nobody is let in before its end.
-#[test]
-fn x_02_a_stale_guard_does_not_end_the_delay() {
-    for expired_by_others in [true, false] {
-        let store = Store::new(Kind::Memory);
-        let options = SessionOptions::new().ttl(ms(5_000)).lock_delay(ms(60_000));
-        let dying = store.db.session_with(options).unwrap();
-        let (unlocked, dropped) = (dying.mutex("n").lock().unwrap(), dying.mutex("m").lock().unwrap());
-        let (resigned, left) = (dying.election("e").campaign("").unwrap(), dying.election("f").campaign("").unwrap());
-        let reading = dying.rw_lock("r").read().unwrap();
-        store.clock.advance(ms(5_000));
-        if expired_by_others {
-            store.advance_ms(0);
-            store.clock.advance(ms(59_999));
-        }
-        let revision = store.db.revision();
-        assert!(matches!(unlocked.unlock(), Err(Error::SessionExpired)));
-        assert!(matches!(resigned.resign(), Err(Error::NotLeaderOfElection)));
-        drop((unlocked, dropped, resigned, left, reading));
-        assert_eq!(store.db.revision(), revision, "its keys stay");
-        let next = session(&store.db);
-        if !expired_by_others {
-            store.advance_ms(59_999);
-        }
-        assert!(next.mutex("n").try_lock().unwrap().is_none() && next.mutex("m").try_lock().unwrap().is_none());
-        assert!(store.db.leader("e").unwrap().is_some() && store.db.leader("f").unwrap().is_some());
-        assert!(next.rw_lock("r").write_timeout(ms(0)).unwrap().is_none());
-        store.advance_ms(1);
-        assert!(next.mutex("n").try_lock().unwrap().is_some() && next.mutex("m").try_lock().unwrap().is_some());
-        assert!(store.db.leader("e").unwrap().is_none() && next.rw_lock("r").write_timeout(ms(0)).unwrap().is_some());
-    }
 }
 
 /// CO-03, CO-08, CO-12: the waiter's time ends, which nobody has acted on yet, and then what it waits for is released. It

@@ -9,10 +9,12 @@
 mod asleep;
 mod batch;
 mod co_election;
+mod co_lock_delay;
 mod co_many_waiters;
 mod co_mutex;
 mod co_recipes;
 mod co_session;
+mod co_shared;
 mod co_stm;
 mod compaction;
 mod concurrency;
