@@ -352,7 +352,7 @@ impl Engine {
 
     /// Ends leases, and lets cursors lapse by their age, for as long as there is one that may.
     pub(crate) fn expire_until_idle(&self) -> Result<()> {
-        while self.lessor.wait_due(|| self.lease_now(), self.next_lapse()) {
+        while self.lessor.wait_due(|| self.lease_now(), || self.next_lapse()) {
             match self.expire_due().and_then(|()| self.lapse_cursors()) {
                 // What cannot be ordered now is tried again, without a hurry.
                 Err(Error::Full { .. } | Error::Timeout) => self.lessor.pause(EXPIRE_RETRY),

@@ -360,8 +360,12 @@ impl Lessor {
     }
 
     /// Waits until a deadline passes, or `other` comes, or perhaps for less; false once there is nothing to wait for.
-    pub(crate) fn wait_due(&self, now: impl Fn() -> Duration, other: Option<Duration>) -> bool {
+    pub(crate) fn wait_due(&self, now: impl Fn() -> Duration, other: impl FnOnce() -> Option<Duration>) -> bool {
+        // As if asleep for ever, so that `wake_by` rings for what comes too late for `other` to see it.
+        self.inner.lock().asleep_until = Some(Duration::MAX);
+        let other = other();
         let mut inner = self.inner.lock();
+        inner.asleep_until = None;
         if inner.closed || inner.poisoned || (inner.leases.is_empty() && other.is_none()) {
             return false;
         }
@@ -514,11 +518,38 @@ mod tests {
         let id = LeaseId::new(1);
         lessor.start(id, terms(S), S);
         assert!(lessor.claim(id, S));
-        assert!(lessor.wait_due(|| S, Some(S)));
+        assert!(lessor.wait_due(|| S, || Some(S)));
         lessor.spare(id);
         assert_eq!(lessor.due(S), [id]);
         lessor.end(id);
-        assert!(!lessor.wait_due(|| S, None));
+        assert!(!lessor.wait_due(|| S, || None));
+    }
+
+    /// An alarm that knows whether it was rung before somebody sleeps.
+    #[derive(Debug, Default)]
+    struct Rung(AtomicBool);
+
+    impl Alarm for Rung {
+        fn sleep(&self, _: Duration, until: Duration) {
+            assert!(self.0.load(Ordering::Relaxed), "would sleep until {until:?}");
+        }
+
+        fn ring(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A cursor's age was published when the thread that ends leases had asked for the earliest one and did not sleep yet:
+    /// nobody rang, and the age waited for the next lease's deadline.
+    #[test]
+    fn what_is_due_earlier_is_heard_of_before_the_sleep_too() {
+        let lessor = Lessor::new(Arc::new(Rung::default()));
+        lessor.start(LeaseId::new(1), terms(3_600 * S), EPOCH + 3_600 * S);
+        let late = || {
+            lessor.wake_by(EPOCH + S);
+            None
+        };
+        assert!(lessor.wait_due(|| EPOCH, late));
     }
 
     #[test]
