@@ -31,17 +31,19 @@ pub(super) fn argument(what: &'static str) -> Error {
     Error::InvalidArgument(Invalid::Argument(what))
 }
 
-/// The key of a range request that asks for one key and nothing else, which most do: its only field is the key. Found
-/// without decoding, as the key need not be owned.
+/// The key of a range request that asks for one key and nothing else, which most do: its only field is the key, or
+/// `serializable` is beside it, which is of no effect. Found without decoding, as the key need not be owned.
 pub(super) fn single_key(request: &[u8]) -> Option<&[u8]> {
-    match request {
-        [KEY_TAG, len, key @ ..] if *len < 0x80 && key.len() == usize::from(*len) => Some(key),
-        _ => None,
-    }
+    let [KEY_TAG, len @ ..0x80, rest @ ..] = request else { return None };
+    let (key, others) = rest.split_at_checked(usize::from(*len))?;
+    matches!(others, [] | [SERIALIZABLE_TAG, 1]).then_some(key)
 }
 
 /// Field 1, of bytes.
 const KEY_TAG: u8 = 1 << 3 | 2;
+
+/// Field 7, a number.
+const SERIALIZABLE_TAG: u8 = 7 << 3;
 
 /// The range of `key` and `range_end`, which takes both over.
 pub(super) fn key_range(key: Bytes, range_end: Bytes) -> KeyRange {
