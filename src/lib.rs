@@ -31,6 +31,7 @@
 //! | `cli` | the command line, over the public verbs of [`Db`] alone (feature `cli`) |
 //! | `proto` | etcd's messages: bytes in, bytes out, for other languages and for servers (feature `proto`) |
 //! | `import` | coming over from etcd: a store made from a snapshot (feature `import-etcd`) |
+//! | `host` | what the bindings for other languages need beyond the verbs; hidden |
 //! | `trace` | what is told to `tracing` (feature `tracing`) |
 //! | `testing`, `sabotage` | the doors of the test suites, and the bugs that they must catch |
 //!
@@ -48,6 +49,7 @@
 //! | `futures` | [`Watch`] as a `Stream` of `futures-core` |
 //! | `serde` | `Db::typed`: values of a program's own types |
 //! | `metrics` | `Db::metrics`: a Prometheus text with the names of etcd's metrics |
+//! | `proto` | `etclite::proto`: etcd's messages, to and from the verbs of [`Db`] |
 //! | `tracing` | the spans and events below, through the crate `tracing` |
 //!
 //! ## What is traced

@@ -104,8 +104,8 @@ fn grant(ttl: Duration, context: &Context) -> Outcome {
     let lease = db.grant(ttl)?;
     context.changed();
     let granted = lease.granted().unwrap_or(ttl);
-    Printer::new(context, &db)
-        .print(db.revision(), |form, text, header| form.granted(text, header, lease.id(), granted))?;
+    let revision = lease.grant_revision().unwrap_or_else(|| db.revision());
+    Printer::new(context, &db).print(revision, |form, text, header| form.granted(text, header, lease.id(), granted))?;
     Ok(Exit::Done)
 }
 

@@ -381,7 +381,7 @@ impl Kept {
 
     /// When to try again, as long as the last renewal holds.
     fn retry_at(&self, now: Duration) -> Option<Duration> {
-        let left = Duration::from_nanos(self.valid_until.load(Ordering::Acquire)).saturating_sub(now);
+        let left = self.valid_until().saturating_sub(now);
         (!left.is_zero()).then(|| now + (left / 2).min(RETRY_MAX))
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Response {
     /// Of other lease commands and compactions: the store's revision after them.
     Done(Revision),
     Revoke(RevokeResponse),
-    /// Of commands of cursors: the cursor's position after them.
+    /// Of commands of cursors: the cursor's position after them, and the store's revision.
     Cursor(AdvanceResponse),
 }
 

@@ -104,8 +104,8 @@ impl Batch {
         self.revision = state.revision;
         self.compacted = state.compacted();
         self.cursors.extend(changes.cursors.iter().cloned());
-        let is_held = state.compact_ordered.is_some_and(|ordered| ordered > state.compacted());
-        self.holds |= is_held && (changes.compact_ordered.is_some() || !changes.cursors.is_empty());
+        let moved = changes.compact_ordered.is_some() || !changes.cursors.is_empty();
+        self.holds |= moved && state.compact_ordered.is_some_and(|ordered| ordered > self.compacted);
         for (id, change) in &changes.leases {
             self.leases.push(match change {
                 LeaseChange::Granted(lease) => LeaseNote::Granted(*id, Terms::of(lease)),
@@ -272,14 +272,15 @@ impl Engine {
         let mut turn = Turn { engine: self, batch: 0, last_index: 0, published: None, failed: true };
         let result = self.write_batch(effort, &mut turn);
         turn.failed = result.is_err();
-        let published = turn.published;
+        // Both before another leads.
+        let published = turn.published.map(|index| (index, self.revision().get()));
         drop(turn);
         match result {
             Ok(()) => {
                 self.hub.wake();
                 self.lessor.wake_lost();
-                if let Some(index) = published {
-                    trace::published(index, self.revision().get());
+                if let Some((index, revision)) = published {
+                    trace::published(index, revision);
                 }
             }
             Err(error) => self.set_poison(error),

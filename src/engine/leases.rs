@@ -185,11 +185,11 @@ impl Engine {
     /// before the answer, so that a restart cannot end the lease early.
     pub(crate) fn keep_alive(&self, id: LeaseId) -> Result<Duration> {
         let renewed = self.renew(id)?;
+        let ttl = renewed.ttl;
         if renewed.mark {
-            self.mark_renewed(id, renewed.ttl, renewed.grant).map(|()| renewed.ttl)
-        } else {
-            Ok(renewed.ttl)
+            self.mark_all_renewed(&[renewed]).into_iter().collect::<Result<()>>()?;
         }
+        Ok(ttl)
     }
 
     /// `keep_alive` of many: those that must be durable become so together.
@@ -262,14 +262,6 @@ impl Engine {
             *answer = durable.clone().and_then(|()| mark());
         }
         answers
-    }
-
-    fn mark_renewed(&self, id: LeaseId, ttl: Duration, grant: u64) -> Result<()> {
-        let remaining = vec![(id, millis(ttl))];
-        self.submit(Kind::LeaseCheckpoint { renewed: true, stamp: self.stamp(), remaining })?;
-        // The mark is visible already; whether it got to the disk is not known.
-        self.write_out_relaxed().map_err(|_| Error::Indeterminate)?;
-        if self.lessor.mark(id, grant) { Ok(()) } else { Err(Error::LeaseNotFound) }
     }
 
     /// Stores what is left of leases, durably, whatever the store's level: in commands of a bounded size.

@@ -483,11 +483,6 @@ impl Engine {
         self.set_poison(Error::io("finish", what, std::io::Error::other("it panicked")));
     }
 
-    /// The cluster's id and this member's.
-    pub(crate) fn ids(&self) -> (u64, u64) {
-        (self.meta.cluster_id, self.meta.member_id)
-    }
-
     /// What poisoned the store.
     pub(crate) fn poison(&self) -> Option<Error> {
         self.poison.lock().clone()

@@ -101,8 +101,7 @@ fn parse(text: &str) -> Result<Options> {
 
 /// A length of time, as the command line takes them too: `1500ms`, `5s`, `2m`, `1h`.
 pub(crate) fn duration(text: &str) -> Parsed<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
+    let (number, unit) = number_and_unit(text);
     let number: u64 = number.parse().map_err(|_| "no duration such as 5s or 1500ms")?;
     let in_millis = match unit {
         "ms" => 1,
@@ -112,6 +111,11 @@ pub(crate) fn duration(text: &str) -> Parsed<Duration> {
         _ => return Err("no unit of time: ms, s, m, h"),
     };
     number.checked_mul(in_millis).map(Duration::from_millis).ok_or("too long")
+}
+
+/// The digits that a text begins with, and what follows them.
+fn number_and_unit(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 fn switch(value: &str) -> Parsed<bool> {
@@ -136,8 +140,7 @@ fn size(value: &str) -> Parsed<usize> {
 }
 
 fn bytes(value: &str) -> Parsed<u64> {
-    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-    let (number, unit) = value.split_at(digits);
+    let (number, unit) = number_and_unit(value);
     let number: u64 = number.parse().map_err(|_| "no number of bytes such as 4096 or 64KiB")?;
     let shift = match unit.trim_start() {
         "" => 0,
