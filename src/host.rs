@@ -1,21 +1,19 @@
 //! What the bindings for other languages need of a store beyond its verbs. Hidden: Rust programs have no use for it.
 
 use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::db::Db;
 use crate::error::Result;
-use crate::kv::Revision;
-use crate::op::{OpResponse, RangeResponse, TxnResponse};
+use crate::kv::{KeyRange, KeyValue, LeaseId, Revision};
+use crate::op::{OpResponse, Range, RangeResponse, TxnResponse};
 use crate::watch::{Watch, WatchCanceller};
 
 /// How many forks lie between this process and the one that first asked. A load, once that is done.
 pub fn forks() -> u64 {
     crate::io::thread::forks()
-}
-
-/// The cluster and member ids of the store. Two loads.
-pub fn ids(db: &Db) -> (u64, u64) {
-    db.engine().ids()
 }
 
 /// Takes no more writes until the store is reopened: a call on it panicked, and nobody knows what it left half done.
@@ -40,6 +38,31 @@ pub fn watch_progress(watch: &WatchCanceller) -> Revision {
 /// [`WatchBuilder::batch_bytes`](crate::WatchBuilder::batch_bytes). Returns what it was before.
 pub fn set_batch_bytes(watch: &mut Watch, bytes: usize) -> usize {
     watch.set_batch_bytes(bytes)
+}
+
+/// The key as of `at`, zero being the latest, and the store's revision when it was read.
+///
+/// # Errors
+/// As [`Db::get_at`].
+pub fn get(db: &Db, key: &[u8], at: Revision) -> Result<(Option<KeyValue>, Revision)> {
+    if at == Revision::ZERO {
+        return db.engine().get_visible(key);
+    }
+    let found = db.query(Range::new(key).at(at))?;
+    Ok((found.kvs.into_iter().next(), found.revision))
+}
+
+/// The end of the range of all keys that begin with `prefix`, as etcd's `range_end` spells it.
+pub fn prefix_end(prefix: &[u8]) -> Bytes {
+    KeyRange::prefix(prefix).into_wire().1
+}
+
+/// What is left of a lease, and what was granted; reads no keys.
+///
+/// # Errors
+/// As [`Lease::time_to_live`](crate::Lease::time_to_live).
+pub fn lease_time(db: &Db, id: LeaseId) -> Result<Option<(Duration, Duration)>> {
+    Ok(db.engine().time_to_live(id, false)?.map(|(time, _)| (time.remaining, time.terms.ttl)))
 }
 
 /// Whether the store is open. A load.

@@ -272,6 +272,16 @@ impl KeyRange {
         }
     }
 
+    /// Its start and its end as [`KeyRange::from_wire`] takes them.
+    pub(crate) fn into_wire(self) -> (Bytes, Bytes) {
+        let end = match self.end {
+            RangeEnd::Key => Bytes::new(),
+            RangeEnd::Before(end) => end,
+            RangeEnd::Unbounded => Bytes::from_static(b"\0"),
+        };
+        (self.start, end)
+    }
+
     /// The first key that the range may hold.
     pub fn start(&self) -> &[u8] {
         &self.start

@@ -183,9 +183,10 @@ impl Error {
     }
 
     /// The number that belongs to the code, for languages whose errors are numbers and a text: the limit that was passed
-    /// (`REQUEST_TOO_LARGE`, `TOO_MANY_OPS`, `LEASE_TTL_TOO_LARGE`, `NO_SPACE`, `FULL`), the compact revision (`COMPACTED`), the store's revision
-    /// (`FUTURE_REVISION`), the cursor's position (`CURSOR_MOVED`), the holder's process id (`LOCKED`), the offset in the
-    /// file (`CORRUPT`), the format (`FORMAT_TOO_NEW`). Zero for all others, and if it is not known.
+    /// (`REQUEST_TOO_LARGE`, `TOO_MANY_OPS`, `LEASE_TTL_TOO_LARGE`, `NO_SPACE`, `FULL`), the compact revision
+    /// (`COMPACTED`), the store's revision (`FUTURE_REVISION`), the cursor's position (`CURSOR_MOVED`), the holder's
+    /// process id (`LOCKED`), the offset in the file (`CORRUPT`), the format (`FORMAT_TOO_NEW`). Zero for all others,
+    /// and if it is not known.
     pub fn detail(&self) -> i64 {
         let number = match self {
             Error::TooLarge { max, .. } | Error::Full { max, .. } => *max,

@@ -1,15 +1,13 @@
 //! Cursors by message: made, asked for, put elsewhere, ended. Advancing one is a write, and is with those.
 
-use bytes::Bytes;
-
 use super::etclitepb as our;
 use super::identity::{Identity, wire_count, wire_revision};
 use super::request::{key_range, millis, positive};
 use super::response::wire_millis;
 use super::write::{once, told};
-use crate::db::{Cursor, CursorStatus, Db};
+use crate::db::{CursorStatus, Db};
 use crate::error::{Error, Result};
-use crate::kv::{KeyRange, RangeEnd, Revision};
+use crate::kv::Revision;
 use crate::op::{AdvanceResponse, OnceResponse};
 
 pub(super) fn create(db: &Db, identity: Identity, request: our::CursorCreateRequest) -> Result<our::CursorResponse> {
@@ -41,11 +39,7 @@ pub(super) fn create(db: &Db, identity: Identity, request: our::CursorCreateRequ
 }
 
 pub(super) fn status(db: &Db, identity: Identity, request: our::CursorStatusRequest) -> Result<our::CursorResponse> {
-    answer(db, identity, &db.open_cursor(&request.name)?)
-}
-
-fn answer(db: &Db, identity: Identity, cursor: &Cursor) -> Result<our::CursorResponse> {
-    let cursor = Some(message(cursor.status()?));
+    let cursor = Some(message(db.open_cursor(&request.name)?.status()?));
     Ok(our::CursorResponse { header: Some(identity.header(db.revision())), cursor, replay: None })
 }
 
@@ -96,7 +90,7 @@ pub(super) fn list(db: &Db, identity: Identity, _: our::CursorListRequest) -> Re
 }
 
 fn message(status: CursorStatus) -> our::CursorStatus {
-    let (key, range_end) = spelled(status.range);
+    let (key, range_end) = status.range.into_wire();
     our::CursorStatus {
         name: status.name,
         key,
@@ -108,14 +102,4 @@ fn message(status: CursorStatus) -> our::CursorStatus {
         max_age_ms: wire_millis(status.max_age),
         lapsed: status.lapsed,
     }
-}
-
-/// A range as `key` and `range_end` spell it.
-fn spelled(range: KeyRange) -> (Bytes, Bytes) {
-    let end = match range.end {
-        RangeEnd::Key => Bytes::new(),
-        RangeEnd::Before(end) => end,
-        RangeEnd::Unbounded => Bytes::from_static(b"\0"),
-    };
-    (range.start, end)
 }

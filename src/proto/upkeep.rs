@@ -36,7 +36,7 @@ pub(super) fn status(db: &Db, identity: Identity, _: pb::StatusRequest) -> Resul
 }
 
 /// What is wrong with a store that is open, in words.
-pub(super) fn problem(db: &Db) -> Result<Option<String>> {
+fn problem(db: &Db) -> Result<Option<String>> {
     match db.health() {
         Health::Closed => Err(Error::Closed),
         Health::Poisoned(error) | Health::Degraded(error) => Ok(Some(error.to_string())),

@@ -201,6 +201,11 @@ pub(crate) fn check_flags(flags: u32, known: u32) -> Result<(), Failure> {
     if flags & !known == 0 { Ok(()) } else { Err(Failure::invalid("an unknown flag")) }
 }
 
+/// Refuses a reserved field that is set.
+pub(crate) fn check_reserved(reserved: u32) -> Result<(), Failure> {
+    if reserved == 0 { Ok(()) } else { Err(Failure::invalid("a reserved field that is not 0")) }
+}
+
 /// A number that cannot be negative.
 pub(crate) fn unsigned(number: i64) -> Result<u64, Failure> {
     u64::try_from(number).map_err(|_| Failure::invalid("a negative number"))

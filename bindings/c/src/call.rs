@@ -24,6 +24,7 @@ pub const ETCLITE_BATCH_BYTES_MAX: u32 = 1_048_576;
 ///       1 Range         4 Txn             11 LeaseRevoke        14 LeaseLeases
 ///       2 Put           5 Compaction      12 LeaseKeepAlive     20 Status
 ///       3 DeleteRange  10 LeaseGrant      13 LeaseTimeToLive    21 HashKV
+///      22 Hash         23 Alarm           24 Defragment
 ///
 /// A reply that fits is written to `out`: `*out_len` is its length, and `spill` is empty. Otherwise the whole of it is in
 /// `spill`, which must then be freed by `etclite_buf_free`, and `*out_len` is 0. Either way the request runs once.
@@ -58,8 +59,8 @@ pub unsafe extern "C" fn etclite_call(
 }
 
 /// Runs many requests in order, as `etclite_call` runs one. Each has its own revision and its own status; one that fails
-/// does not stop the next; each sees those before it. One commit makes all of them durable, except that a request which
-/// reads waits for the writes before it.
+/// does not stop the next; each sees those before it. Writes in a row are made durable by one commit. A request that reads,
+/// renews, compacts, has an operation id, or makes, resets or drops a cursor waits for the writes before it.
 ///
 /// All numbers are little-endian, and each part is followed by as many zero bytes as make it a multiple of 8 long:
 ///

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use etclite::{Db, Durability, Options, Stats};
 
-use crate::argument::{Plain, SizedStruct, check_flags, out, out_pointer, path, signed, sized_out, timeout, unsigned};
+use crate::argument::{
+    Plain, SizedStruct, check_flags, check_reserved, out, out_pointer, path, signed, sized_out, timeout, unsigned,
+};
 use crate::code::ETCLITE_OK;
 use crate::error::{Failure, etclite_error};
 use crate::guard::enter;
@@ -128,9 +130,7 @@ unsafe fn open(options: &etclite_open_options, place: *const u8, len: usize) -> 
 }
 
 fn store_options(options: &etclite_open_options) -> Result<Options, Failure> {
-    if options.reserved != 0 {
-        return Err(Failure::invalid("a reserved field that is not 0"));
-    }
+    check_reserved(options.reserved)?;
     let mut store = Options::new()
         .create(options.flags & ETCLITE_OPEN_NO_CREATE == 0)
         .read_only(options.flags & ETCLITE_OPEN_READ_ONLY != 0)

@@ -1,7 +1,6 @@
 //! `etclite_error`, and what becomes of everything that goes wrong.
 
 use std::ffi::c_char;
-use std::fmt::Write;
 
 use etclite::{Code, Error};
 
@@ -87,7 +86,7 @@ impl Failure {
         match self {
             Failure::Boundary { code: ETCLITE_E_FULL, .. } if may_have_written => Failure::boundary(
                 ETCLITE_E_INDETERMINATE,
-                "the write took effect, but no handle is left for its answer",
+                "the write may have taken effect, but no handle is left for its answer",
             ),
             other => other,
         }
@@ -124,26 +123,18 @@ impl Failure {
 
     /// What happened, for people.
     pub(crate) fn text(&self) -> String {
-        let mut message = String::new();
-        // Writing to a string cannot fail.
-        let _ = match self {
-            Failure::Store(error) => write_chain(&mut message, error),
-            Failure::Boundary { message: text, .. } => message.write_str(text),
-            Failure::Panic(text) => write!(message, "a bug in the library: {text}"),
-        };
-        message
+        match self {
+            Failure::Store(error) => chain(error),
+            Failure::Boundary { message, .. } => (*message).to_owned(),
+            Failure::Panic(text) => format!("a bug in the library: {text}"),
+        }
     }
 }
 
 /// An error and what caused it.
-fn write_chain(message: &mut String, error: &Error) -> std::fmt::Result {
-    write!(message, "{error}")?;
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        write!(message, ": {error}")?;
-        cause = error.source();
-    }
-    Ok(())
+pub(crate) fn chain(error: &Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// As much of a text as fits, whole characters, ended by a zero byte.

@@ -1,11 +1,12 @@
 //! Keys: put, get, range, delete, compact.
 
-use etclite::{Delete, KeyRange, Put, PutOptions, Range, Revision, SortOrder, SortTarget};
+use etclite::{Delete, Error, Invalid, KeyRange, Put, PutOptions, Range, Revision, SortOrder, SortTarget};
 
 use crate::argument::{
-    Plain, SizedStruct, bytes, check_flags, options, out, out_pointer, out_pointer_or_null, signed, unsigned,
+    Plain, SizedStruct, bytes, check_flags, check_reserved, options, out, out_pointer, out_pointer_or_null, signed,
+    unsigned,
 };
-use crate::code::{ETCLITE_E_INVALID_SORT, ETCLITE_NOT_FOUND, ETCLITE_OK};
+use crate::code::{ETCLITE_NOT_FOUND, ETCLITE_OK};
 use crate::database::{database, etclite_db};
 use crate::error::{Failure, etclite_error};
 use crate::guard::enter;
@@ -162,11 +163,11 @@ pub unsafe extern "C" fn etclite_get(
             let key = bytes(key, key_len)?;
             let revision = unsigned(revision)?;
             let database = database(db)?;
-            let found = database.db.query(Range::new(key).at(revision))?;
-            if found.kvs.is_empty() {
+            let (kv, at) = etclite::host::get(&database.db, key, Revision::new(revision))?;
+            if kv.is_none() {
                 return Ok(ETCLITE_NOT_FOUND);
             }
-            *result = handle::publish(ResultObject::read(&database.db, found.revision, &found.kvs, 1, false))?;
+            *result = handle::publish(ResultObject::read(&database.db, at, kv.as_slice(), 1, false))?;
             Ok(ETCLITE_OK)
         })
     }
@@ -228,8 +229,8 @@ pub unsafe extern "C" fn etclite_delete(
             let database = database(db)?;
             let response = database.db.delete_with(delete)?;
             if let Some(prev) = prev {
-                let ResponseParts { revision, kvs, count } = ResponseParts::from(&response);
-                let written = ResultObject::written(&database.db, revision, kvs, count);
+                let (kvs, count) = (&response.prev_kvs, response.deleted);
+                let written = ResultObject::written(&database.db, response.revision, kvs, count);
                 *prev = handle::publish(written).map_err(|failure| failure.after(count > 0))?;
             }
             if !deleted.is_null() {
@@ -286,14 +287,7 @@ pub unsafe extern "C" fn etclite_prefix_end(
     unsafe {
         enter(err, || {
             let len = crate::argument::out(len)?;
-            let mut end = bytes(prefix, prefix_len)?.to_vec();
-            while end.last() == Some(&0xff) {
-                end.pop();
-            }
-            match end.last_mut() {
-                Some(last) => *last += 1,
-                None => end.push(0),
-            }
+            let end = etclite::host::prefix_end(bytes(prefix, prefix_len)?);
             if cap > isize::MAX as usize {
                 return Err(Failure::invalid("a length above PTRDIFF_MAX"));
             }
@@ -310,28 +304,13 @@ pub unsafe extern "C" fn etclite_prefix_end(
     }
 }
 
-/// What a delete answered.
-struct ResponseParts<'a> {
-    revision: Revision,
-    kvs: &'a [etclite::KeyValue],
-    count: u64,
-}
-
-impl<'a> From<&'a etclite::DeleteResponse> for ResponseParts<'a> {
-    fn from(response: &'a etclite::DeleteResponse) -> Self {
-        ResponseParts { revision: response.revision, kvs: &response.prev_kvs, count: response.deleted }
-    }
-}
-
 /// # Safety
 /// As [`options`].
 pub(crate) unsafe fn put_options(place: *const etclite_put_options) -> Result<PutOptions, Failure> {
     // SAFETY: as the caller promises.
     let given = unsafe { options(place) }?;
     check_flags(given.flags, ETCLITE_PUT_PREV_KV | ETCLITE_PUT_IGNORE_VALUE | ETCLITE_PUT_IGNORE_LEASE)?;
-    if given.reserved != 0 {
-        return Err(Failure::invalid("a reserved field that is not 0"));
-    }
+    check_reserved(given.reserved)?;
     let mut options = PutOptions::new().lease(given.lease);
     if given.flags & ETCLITE_PUT_PREV_KV != 0 {
         options = options.prev_kv();
@@ -384,9 +363,7 @@ pub(crate) unsafe fn range_of(
     let given = unsafe { options(place) }?;
     let form = ETCLITE_RANGE_PREFIX | ETCLITE_RANGE_FROM_KEY;
     check_flags(given.flags, form | ETCLITE_RANGE_KEYS_ONLY | ETCLITE_RANGE_COUNT_ONLY | ETCLITE_RANGE_SERIALIZABLE)?;
-    if given.reserved != 0 {
-        return Err(Failure::invalid("a reserved field that is not 0"));
-    }
+    check_reserved(given.reserved)?;
     // SAFETY: as the caller promises.
     let keys = unsafe { keys(key, key_len, end, end_len, given.flags & form) }?;
     let (target, order) = sort_of(&given)?;
@@ -408,7 +385,7 @@ pub(crate) unsafe fn range_of(
 }
 
 fn sort_of(options: &etclite_range_options) -> Result<(SortTarget, SortOrder), Failure> {
-    let invalid = || Failure::Boundary { code: ETCLITE_E_INVALID_SORT, message: "invalid sort option", detail: 0 };
+    let invalid = || Failure::from(Error::InvalidArgument(Invalid::SortOption));
     let target = match options.sort_by {
         ETCLITE_SORT_KEY => SortTarget::Key,
         ETCLITE_SORT_VERSION => SortTarget::Version,

@@ -129,12 +129,14 @@ pub unsafe extern "C" fn etclite_lease_info_get(
             let database = database(db)?;
             // Before: what is told of is no older.
             let revision = database.db.revision();
+            let Some(keys) = keys else {
+                let time = etclite::host::lease_time(&database.db, id.into())?;
+                let (remaining, granted) = time.ok_or(Error::LeaseNotFound)?;
+                return write(info, self::info(id, remaining, granted));
+            };
             let found = database.db.lease(id).time_to_live()?.ok_or(Error::LeaseNotFound)?;
-            if let Some(keys) = keys {
-                let kvs = keys_of(&found);
-                let count = found.key_count;
-                *keys = handle::publish(ResultObject::read(&database.db, revision, &kvs, count, false))?;
-            }
+            let (kvs, count) = (keys_of(&found), found.key_count);
+            *keys = handle::publish(ResultObject::read(&database.db, revision, &kvs, count, false))?;
             write(info, self::info(id, found.remaining, found.granted))
         })
     }

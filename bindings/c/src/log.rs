@@ -14,7 +14,7 @@ use std::time::Duration;
 use etclite::{LogEvent, Options};
 
 use crate::code::ETCLITE_OK;
-use crate::error::{Failure, etclite_error};
+use crate::error::{Failure, chain, etclite_error};
 use crate::guard::{enter, in_callback};
 
 /// Nothing is logged.
@@ -176,12 +176,6 @@ fn line(event: &LogEvent) -> (u32, String) {
         LogEvent::Close(error) => (ETCLITE_LOG_ERROR, format!("closing failed: {}", chain(error))),
         other => (ETCLITE_LOG_INFO, format!("{other:?}")),
     }
-}
-
-/// An error and what caused it.
-fn chain(error: &etclite::Error) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use etclite::{BackupOptions, CheckOptions, CheckReport, Db, Error, Health, Options, Problem, Stats};
 
-use crate::argument::{Plain, SizedStruct, check_flags, options, out, path, signed, unsigned};
+use crate::argument::{Plain, SizedStruct, check_flags, check_reserved, options, out, path, signed, unsigned};
 use crate::buf::{etclite_buf, out_buf, publish};
 use crate::code::ETCLITE_OK;
 use crate::database::{database, etclite_db};
@@ -208,10 +208,6 @@ unsafe fn restore_options(place: *const etclite_restore_options) -> Result<Backu
         bump_revision: unsigned(given.bump_revision)?,
         mark_compacted: given.flags & ETCLITE_RESTORE_MARK_COMPACTED != 0,
     })
-}
-
-fn check_reserved(reserved: u32) -> Result<(), Failure> {
-    if reserved == 0 { Ok(()) } else { Err(Failure::invalid("a reserved field that is not 0")) }
 }
 
 fn restore(source: &Path, target: &Path, options: &BackupOptions) -> Result<(), Failure> {

@@ -2,7 +2,9 @@
 //!
 //! They are here so that a program can be written, compiled and linked against what is to come.
 
-use crate::argument::{Plain, SizedStruct, bytes, check_flags, options, out, out_pointer, path, timeout};
+use crate::argument::{
+    Plain, SizedStruct, bytes, check_flags, check_reserved, options, out, out_pointer, path, timeout,
+};
 use crate::buf::{etclite_buf, out_buf};
 use crate::database::{database, etclite_db, etclite_open_options};
 use crate::error::{Failure, etclite_error};
@@ -201,9 +203,7 @@ unsafe fn check_cluster(place: *const etclite_cluster_options) -> Result<(), Fai
     // SAFETY: as the caller promises.
     let given = unsafe { options(place) }?;
     check_flags(given.flags, ETCLITE_CLUSTER_LEARNER | ETCLITE_CLUSTER_LEASE_READS)?;
-    if given.reserved != 0 {
-        return Err(Failure::invalid("a reserved field that is not 0"));
-    }
+    check_reserved(given.reserved)?;
     // SAFETY: as the caller promises.
     unsafe {
         path(given.path, given.path_len)?;

@@ -1,9 +1,9 @@
 //! What was read: keys with their values, in one piece of memory that views point into.
 
+use etclite::proto::{Identity, etcdserverpb::ResponseHeader};
 use etclite::{Db, KeyValue, OpResponse, Revision};
 
-use crate::argument::Plain;
-use crate::argument::{out, signed};
+use crate::argument::{Plain, out, signed};
 use crate::code::ETCLITE_OK;
 use crate::error::{Failure, etclite_error};
 use crate::guard::{enter, enter_free};
@@ -109,8 +109,8 @@ impl ResultObject {
 
 /// The header of an answer of this store.
 pub(crate) fn header(db: &Db, revision: Revision) -> etclite_header {
-    let (cluster_id, member_id) = etclite::host::ids(db);
-    etclite_header { cluster_id, member_id, raft_term: etclite::proto::RAFT_TERM, revision: signed(revision.get()) }
+    let ResponseHeader { cluster_id, member_id, revision, raft_term } = Identity::of(db).header(revision);
+    etclite_header { cluster_id, member_id, raft_term, revision }
 }
 
 /// Keys and values as C sees them, and the memory in which they stand.

@@ -91,8 +91,8 @@ impl Walk {
 
 /// Begins a scan of a range, named as for `etclite_range`: all keys as of one revision, whatever is written or compacted
 /// meanwhile. In the order of keys, in either direction, it needs constant memory; any other order sorts the range in
-/// memory first; with `ETCLITE_RANGE_COUNT_ONLY` there are no keys. It holds what it reads from, memory and files, until it is freed by `etclite_scan_free`. `options` may be
-/// null.
+/// memory first; with `ETCLITE_RANGE_COUNT_ONLY` there are no keys. It holds what it reads from, memory and files, until
+/// it is freed by `etclite_scan_free`. `options` may be null.
 ///
 /// Errors: as `etclite_range`.
 #[unsafe(no_mangle)]

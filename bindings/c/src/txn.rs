@@ -77,7 +77,8 @@ impl Parts {
         txn.when(self.compares).then(self.then).or_else(self.or_else)
     }
 
-    fn nest(&mut self, nested: Parts) -> Result<(), Failure> {
+    /// Takes the other over; if it is refused, it stays as it is.
+    fn nest(&mut self, nested: &mut Parts) -> Result<(), Failure> {
         if !nested.fences.is_empty() {
             return Err(Failure::invalid("a nested txn takes no fences"));
         }
@@ -86,6 +87,7 @@ impl Parts {
             return Err(Failure::Boundary { code: ETCLITE_E_TOO_MANY_OPS, message, detail: DEPTH_MAX.into() });
         }
         self.depth = self.depth.max(nested.depth + 1);
+        let nested = std::mem::take(nested);
         self.branch().push(Op::from(nested.build()));
         Ok(())
     }
@@ -356,8 +358,7 @@ pub unsafe extern "C" fn etclite_txn_nested(
                 let pinned = handle::pin::<Builder>(nested)?;
                 // A txn in itself finds its own lock held.
                 let mut taken = pinned.0.try_lock().ok_or(Failure::misuse())?;
-                parts.nest(taken.clone())?;
-                *taken = Parts::default();
+                parts.nest(&mut taken)?;
                 // If another thread has just freed it, that is as well.
                 handle::end(&pinned);
                 Ok(())

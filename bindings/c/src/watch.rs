@@ -11,7 +11,7 @@ use std::time::Duration;
 use etclite::{Db, Error, Event, EventKind, Revision, Watch, WatchBatch, WatchBuilder, WatchCanceller};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::argument::{Plain, SizedStruct, check_flags, out, out_pointer, signed, timeout, unsigned};
+use crate::argument::{Plain, SizedStruct, check_flags, check_reserved, out, out_pointer, signed, timeout, unsigned};
 use crate::code::{ETCLITE_END, ETCLITE_OK, ETCLITE_TIMEOUT};
 use crate::database::{database, etclite_db};
 use crate::error::{Failure, etclite_error};
@@ -371,9 +371,7 @@ pub unsafe extern "C" fn etclite_watch_open(
 fn check_watch(options: &etclite_watch_options) -> Result<u32, Failure> {
     let form = ETCLITE_RANGE_PREFIX | ETCLITE_RANGE_FROM_KEY;
     check_flags(options.flags, form | ETCLITE_WATCH_PREV_KV | ETCLITE_WATCH_NO_PUT | ETCLITE_WATCH_NO_DELETE)?;
-    if options.reserved != 0 {
-        return Err(Failure::invalid("a reserved field that is not 0"));
-    }
+    check_reserved(options.reserved)?;
     Ok(options.flags & form)
 }
 

@@ -1265,6 +1265,7 @@ int32_t etclite_buf_free(struct etclite_buf *buf);
  *       1 Range         4 Txn             11 LeaseRevoke        14 LeaseLeases
  *       2 Put           5 Compaction      12 LeaseKeepAlive     20 Status
  *       3 DeleteRange  10 LeaseGrant      13 LeaseTimeToLive    21 HashKV
+ *      22 Hash         23 Alarm           24 Defragment
  *
  * A reply that fits is written to `out`: `*out_len` is its length, and `spill` is empty. Otherwise the whole of it is in
  * `spill`, which must then be freed by `etclite_buf_free`, and `*out_len` is 0. Either way the request runs once.
@@ -1286,8 +1287,8 @@ int32_t etclite_call(const struct etclite_db *db,
 
 /**
  * Runs many requests in order, as `etclite_call` runs one. Each has its own revision and its own status; one that fails
- * does not stop the next; each sees those before it. One commit makes all of them durable, except that a request which
- * reads waits for the writes before it.
+ * does not stop the next; each sees those before it. Writes in a row are made durable by one commit. A request that reads,
+ * renews, compacts, has an operation id, or makes, resets or drops a cursor waits for the writes before it.
  *
  * All numbers are little-endian, and each part is followed by as many zero bytes as make it a multiple of 8 long:
  *
@@ -2127,8 +2128,8 @@ ETCLITE_API int32_t etclite_result_free(struct etclite_result *result);
 /**
  * Begins a scan of a range, named as for `etclite_range`: all keys as of one revision, whatever is written or compacted
  * meanwhile. In the order of keys, in either direction, it needs constant memory; any other order sorts the range in
- * memory first; with `ETCLITE_RANGE_COUNT_ONLY` there are no keys. It holds what it reads from, memory and files, until it is freed by `etclite_scan_free`. `options` may be
- * null.
+ * memory first; with `ETCLITE_RANGE_COUNT_ONLY` there are no keys. It holds what it reads from, memory and files, until
+ * it is freed by `etclite_scan_free`. `options` may be null.
  *
  * Errors: as `etclite_range`.
  */
