@@ -37,6 +37,9 @@ func callRead[T any, P answer[T]](ctx context.Context, c caller, op uint32, appe
 	return decoded[T, P](reply, err)
 }
 
+// nothing is a request without fields.
+func nothing(b []byte) []byte { return b }
+
 // callWrite makes a call that may wait for a commit.
 func callWrite[T any, P answer[T]](ctx context.Context, c caller, op uint32, req []byte) (*T, error) {
 	reply, err := c.write(ctx, op, req)

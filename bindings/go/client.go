@@ -28,6 +28,8 @@ type Client struct {
 	writes   combiner
 	// renewing has a place for each renewal that is in the library by itself.
 	renewing chan struct{}
+	// asking has a place for each question about leases that is in the library: those wait for the commit under way.
+	asking chan struct{}
 	// What the header of every answer says of the store.
 	clusterID, memberID, raftTerm uint64
 	progressEvery                 time.Duration
@@ -82,7 +84,7 @@ func open(ctx context.Context, path, endpoint string, options []Option) (*Client
 	c := &Client{db: db, endpoint: endpoint, progressEvery: o.progressEvery}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.writes.call, c.writes.callBatch = db.Call, db.CallBatch
-	c.renewing = make(chan struct{}, renewingMax)
+	c.renewing, c.asking = make(chan struct{}, renewingMax), make(chan struct{}, askingMax)
 	c.KV, c.Maintenance = kvCalls{c}, maintenanceCalls{c}
 	c.Watcher, c.Lease = newWatcher(c), newLessor(c)
 	if err := c.introduce(); err != nil {
@@ -158,8 +160,8 @@ func (c *Client) Sync(ctx context.Context) error {
 	return c.told(c.db.Sync())
 }
 
-// Backup writes a copy of the store, as it is now, to a path where nothing is yet. Reads and writes go on meanwhile. The copy is a store
-// of its own, with another identity. It runs in the caller's thread, and ctx cannot end it once it has begun.
+// Backup writes a copy of the store, as it is now, to a path where nothing is yet. Reads and writes go on meanwhile. The copy is
+// a store of its own, with another identity. It runs in the caller's thread, and ctx cannot end it once it has begun.
 func (c *Client) Backup(ctx context.Context, path string) error {
 	if err := c.ready(ctx); err != nil {
 		return err
@@ -187,13 +189,26 @@ func NewKV(c *Client) KV { return kvCalls{c} }
 // NewMaintenance is a Maintenance of the client's store.
 func NewMaintenance(c *Client) Maintenance { return maintenanceCalls{c} }
 
-// read runs in the caller's thread. What goes over all keys takes its time, and nobody need wait for it at the gate.
+// askingMax bounds the threads of questions about leases.
+const askingMax = 8
+
+// read runs in the caller's thread. What goes over all keys takes its time, and so does what is asked of leases, for whose end may
+// be under way: nobody else need wait for these at the gate.
 func (c *Client) read(ctx context.Context, op uint32, req []byte) ([]byte, error) {
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
 	call := c.db.Read
-	if op >= wire.OpStatus {
+	switch {
+	case op >= wire.OpStatus:
+		call = c.db.Call
+	case op == wire.OpLeaseTimeToLive || op == wire.OpLeaseLeases:
+		select {
+		case c.asking <- struct{}{}:
+			defer func() { <-c.asking }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		call = c.db.Call
 	}
 	reply, err := call(op, req)

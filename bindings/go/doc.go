@@ -11,6 +11,6 @@
 // Locks, elections and software transactional memory are in package concurrency, errors in rpctypes, key-values and events in
 // mvccpb, and prefixes for all keys in namespace.
 //
-// A store belongs to one process at a time. A Client may be used by any number of goroutines, and stays one thread or two however
-// many of them wait: writes are gathered into batches that share a commit, and watches wait in Go's network poller.
+// A store belongs to one process at a time. A Client may be used by any number of goroutines, and takes few threads however many
+// of them wait: writes are gathered into batches that share a commit, and watches wait in Go's network poller.
 package etclite

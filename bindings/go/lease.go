@@ -11,9 +11,9 @@ import (
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
 
-// A lessor is a Lease of a client's store. One goroutine renews all that are kept alive, in the order of a heap: those that are due at
-// the same time by one call. It does not pass through the combiner, and those that may have to wait for the disk are left to
-// another goroutine: however long a commit takes, no lease ends that its owner keeps alive. See slowLeases.
+// A lessor is a Lease of a client's store. One goroutine renews all that are kept alive, in the order of a heap: those that are
+// due at the same time by one call. It does not pass through the combiner, and those that may have to wait for the disk are left
+// to another goroutine: however long a commit takes, no lease ends that its owner keeps alive. See slowLeases.
 type lessor struct {
 	leaseCalls
 	client *Client
@@ -160,7 +160,6 @@ func (l *lessor) renew(ids []LeaseID) {
 		renewed, err := decoded[wire.LeaseKeepAliveMsResponse](l.client.writes.await(l.ctx, requests[i]))
 		l.mu.Lock()
 		l.kept.renewed(id, renewed, l.client.told(err), sent)
-		l.kept.mark(id, err)
 		l.mu.Unlock()
 	}
 }
@@ -274,12 +273,13 @@ func (k *keptLeases) renewed(id LeaseID, reply *wire.LeaseKeepAliveMsResponse, e
 			return
 		}
 	default:
+		lease.marked = true
 		ttl := time.Duration(reply.TTLMs) * time.Millisecond
 		lease.next, lease.deadline = sent.Add(ttl/3), sent.Add(ttl)
 		lease.retry = min(keepAliveRetry, ttl/3)
+		// Whole seconds, rounded up, as all that is granted is told.
+		seconds := int64((ttl + time.Second - 1) / time.Second)
 		for ch := range lease.listeners {
-			// Whole seconds, rounded up, as all that is granted is told.
-			seconds := int64((ttl + time.Second - 1) / time.Second)
 			offer(ch, &LeaseKeepAliveResponse{ResponseHeader: reply.Header, ID: id, TTL: seconds})
 		}
 	}

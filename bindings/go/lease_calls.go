@@ -144,8 +144,7 @@ func (l leaseCalls) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOpt
 }
 
 func (l leaseCalls) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
-	none := func(b []byte) []byte { return b }
-	resp, err := callRead[wire.LeaseLeasesResponse](ctx, l.caller, wire.OpLeaseLeases, none)
+	resp, err := callRead[wire.LeaseLeasesResponse](ctx, l.caller, wire.OpLeaseLeases, nothing)
 	if err != nil {
 		return nil, err
 	}

@@ -51,10 +51,3 @@ func (l *lessor) renewSlow() {
 		signal(l.due)
 	}
 }
-
-// mark notes that a lease was renewed, if it still is kept and the renewal did not fail.
-func (k *keptLeases) mark(id LeaseID, err error) {
-	if lease, ok := k.byID[id]; ok && err == nil {
-		lease.marked = true
-	}
-}

@@ -65,8 +65,7 @@ type maintenanceCalls struct {
 }
 
 func (m maintenanceCalls) Status(ctx context.Context, _ string) (*StatusResponse, error) {
-	none := func(b []byte) []byte { return b }
-	resp, err := callRead[wire.StatusResponse](ctx, m.caller, wire.OpStatus, none)
+	resp, err := callRead[wire.StatusResponse](ctx, m.caller, wire.OpStatus, nothing)
 	return (*StatusResponse)(resp), err
 }
 

@@ -357,10 +357,10 @@ func appendOps(b []byte, field uint32, ops []Op) []byte {
 	return b
 }
 
-// watchRequest is the request for a watch with these options.
+// watchRequest is the request for a watch with these options. What WithProgressNotify and WithFragment ask for is done by the
+// watch itself.
 func (op *Op) watchRequest() wire.WatchCreateRequest {
-	m := wire.WatchCreateRequest{Key: op.key, RangeEnd: op.end, StartRevision: op.rev, ProgressNotify: op.progressNotify,
-		PrevKv: op.prevKV, Fragment: op.fragment}
+	m := wire.WatchCreateRequest{Key: op.key, RangeEnd: op.end, StartRevision: op.rev, PrevKv: op.prevKV}
 	if op.filterPut {
 		m.Filters = append(m.Filters, wire.FilterNoPut)
 	}

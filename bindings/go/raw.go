@@ -33,14 +33,7 @@ func (s rawStore) Watch(request []byte) (raw.Watch, int64, error) {
 		return nil, 0, ErrClosed
 	}
 	w := &rawWatch{client: s.client}
-	var compacted int64
-	var err error
-	if w.pump, err = s.client.sharedPump(); err == nil {
-		w.handle, compacted, err = s.client.db.Watch(request)
-	}
-	if err == nil {
-		w.cookie, w.notice, err = w.pump.add(w.handle)
-	}
+	compacted, err := w.register(s.client, request)
 	if err != nil {
 		w.Close()
 		return nil, compacted, s.client.told(err)
@@ -62,15 +55,10 @@ func (s rawStore) IDs() (cluster, member, term uint64) {
 
 func (s rawStore) DB() capi.DB { return s.client.db }
 
-func (s rawStore) Close() error { return s.client.Close() }
-
 // rawWatch is a watch without a goroutine: its owner calls Next until there is nothing, and then waits for a notice.
 type rawWatch struct {
 	client *Client
-	handle capi.Watch
-	pump   *pump
-	cookie uint64
-	notice <-chan struct{}
+	position
 }
 
 func (w *rawWatch) Next() ([]byte, int64, error) {
@@ -93,11 +81,6 @@ func (w *rawWatch) Progress() int64 {
 
 // Close is what the client's Close waits for.
 func (w *rawWatch) Close() {
-	if w.cookie != 0 {
-		w.pump.remove(w.cookie)
-	}
-	if w.handle != 0 {
-		w.handle.Free()
-	}
+	w.free()
 	w.client.leave()
 }

@@ -123,6 +123,49 @@ func TestAThousandWritersNeedFewThreads(t *testing.T) {
 	}
 }
 
+// Questions about leases wait for the commit under way. They filled the gate of all short calls, and a read of a key waited with
+// them for as long as the disk took.
+func TestReadsDoNotWaitBehindQuestionsAboutLeases(t *testing.T) {
+	c := disk(t)
+	put(t, c, "key", "value")
+	lease, err := c.Grant(background, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := held(t)
+	leader := c.writes.start(background, 2, string(encodedPut("leader")))
+	awaitHeld(t)
+	ctx, cancel := context.WithCancel(background)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i := range 64 {
+		asking.Add(1)
+		go func() {
+			defer asking.Done()
+			if i%2 == 0 {
+				_, _ = c.TimeToLive(ctx, lease.ID)
+			} else {
+				_, _ = c.Leases(ctx)
+			}
+		}()
+	}
+	eventually(t, "as many ask as there are places", func() bool { return len(c.asking) == cap(c.asking) })
+	read := make(chan error, 1)
+	go func() {
+		_, err := c.Get(background, "key")
+		read <- err
+	}()
+	if err := receive(t, read); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	release()
+	asking.Wait()
+	if got := receive(t, leader); got.err != nil {
+		t.Error(got.err)
+	}
+}
+
 // What is not durable is seen by nobody, and a write that was given up before its turn never is.
 func TestContextsWhileACommitIsHeld(t *testing.T) {
 	c := disk(t)

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/etclite/etclite/bindings/go/internal/capi"
 	"github.com/etclite/etclite/bindings/go/internal/wire"
 	"github.com/etclite/etclite/bindings/go/rpctypes"
 )
@@ -48,11 +47,7 @@ type watch struct {
 	out   chan WatchResponse
 	op    Op
 
-	handle capi.Watch
-	pump   *pump
-	// cookie is its number at the pump, which tells of it through notice.
-	cookie uint64
-	notice <-chan struct{}
+	position
 	// ask makes it tell its progress, once it has read what there is: until then asked says so.
 	ask   chan struct{}
 	asked bool
@@ -122,17 +117,8 @@ func (w *watcher) Close() error {
 
 // register makes the place in the history. If it cannot be made, the results are those of capi.DB.Watch.
 func (w *watch) register() (compacted int64, err error) {
-	if w.pump, err = w.owner.client.sharedPump(); err != nil {
-		return 0, err
-	}
 	request := w.op.watchRequest()
-	// What these ask for is done here.
-	request.ProgressNotify, request.Fragment = false, false
-	if w.handle, compacted, err = w.owner.client.db.Watch(request.Append(nil)); err != nil {
-		return compacted, err
-	}
-	w.cookie, w.notice, err = w.pump.add(w.handle)
-	return 0, err
+	return w.position.register(w.owner.client, request.Append(nil))
 }
 
 // createdResponse is the notice of creation, with the store's revision at that time; nil if it is not asked for.
@@ -181,12 +167,7 @@ func (w *watch) run(created *WatchResponse, compacted int64, err error) {
 
 // end gives back what the watch holds; after it the channel is closed.
 func (w *watch) end() {
-	if w.cookie != 0 {
-		w.pump.remove(w.cookie)
-	}
-	if w.handle != 0 {
-		w.handle.Free()
-	}
+	w.free()
 	w.owner.dismiss(w)
 	close(w.out)
 }

@@ -58,9 +58,7 @@ const (
 	StatusEnd         = 3
 	StatusNotAcquired = 4
 
-	StatusCompacted     = -20
-	StatusWatchCanceled = -26
-	StatusClosed        = -80
+	StatusCompacted = -20
 )
 
 // A Status is one row of the table of the library's errors.
@@ -98,7 +96,7 @@ var statuses = []Status{
 	{-23, "LEASE_NOT_FOUND", ErrLeaseNotFound, false, CodeNotFound, "etcdserver: requested lease not found"},
 	{-24, "LEASE_EXISTS", ErrLeaseExist, false, CodeFailedPrecondition, "etcdserver: lease already exists"},
 	{-25, "LEASE_TTL_TOO_LARGE", ErrLeaseTTLTooLarge, false, CodeOutOfRange, "etcdserver: too large lease TTL"},
-	{StatusWatchCanceled, "WATCH_CANCELED", ErrWatchCanceled, false, CodeCanceled, "etcdserver: watch canceled"},
+	{-26, "WATCH_CANCELED", ErrWatchCanceled, false, CodeCanceled, "etcdserver: watch canceled"},
 	{-27, "SESSION_EXPIRED", ErrSessionExpired, false, CodeUnknown, "mutex: session is expired"},
 	{-28, "NOT_LEADER_OF_ELECTION", ErrElectionNotLeader, false, CodeUnknown, "election: not leader"},
 	{-29, "LOCK_RELEASED", ErrLockReleased, false, CodeUnknown, "mutex: lock has already been released"},
@@ -116,7 +114,7 @@ var statuses = []Status{
 	{-65, "READ_ONLY", ErrReadOnly, false, CodeFailedPrecondition, "etcdserver: not capable"},
 	{-66, "POISONED", ErrPoisoned, false, CodeUnavailable, "etcdserver: server stopped"},
 	{-67, "NOT_RECLAIMED", ErrNotReclaimed, true, CodeInternal, ""},
-	{StatusClosed, "CLOSED", ErrClosed, false, CodeUnavailable, "etcdserver: server stopped"},
+	{-80, "CLOSED", ErrClosed, false, CodeUnavailable, "etcdserver: server stopped"},
 	{-81, "CANCELED", ErrCanceled, false, CodeCanceled, "etcdserver: request canceled"},
 	{-82, "DEADLINE_EXCEEDED", ErrDeadlineExceeded, false, CodeUnavailable, "etcdserver: request timed out"},
 	{-83, "INDETERMINATE", ErrIndeterminate, false, CodeUnavailable, "etcdserver: request timed out"},

@@ -204,7 +204,7 @@ func (db DB) Read(op uint32, request []byte) ([]byte, error) {
 	return f.call(db, op, request)
 }
 
-// Call is Read for what may take its time: it waits for a commit, or goes over all keys.
+// Call is Read for what may take its time: it waits for a commit, asks about leases, or goes over all keys.
 func (db DB) Call(op uint32, request []byte) ([]byte, error) {
 	f := frames.Get().(*frame)
 	defer frames.Put(f)

@@ -12,7 +12,8 @@ import (
 // hundred are soon inside, each on a thread of its own, which Go never gives back. Whoever finds the gate full waits as a
 // goroutine.
 //
-// What waits for a commit does not pass through here: there is one at a time.
+// What waits for a commit, or goes over all keys, does not pass through here; of what waits, package etclite lets in a few at a
+// time.
 //
 // Whoever leaves wakes one who waits, and does not keep the place for him: who comes by first has it. Were it kept, a thousand
 // goroutines in a row would each be parked and woken for every call.

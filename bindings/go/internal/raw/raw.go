@@ -27,8 +27,6 @@ type Store interface {
 	IDs() (cluster, member, term uint64)
 	// DB is the store's handle.
 	DB() capi.DB
-	// Close is the client's.
-	Close() error
 }
 
 // A Watch is a place in the history of a range of keys. One goroutine at a time may call Next or Progress.

@@ -66,7 +66,10 @@ func (c ours) get(key string) error {
 }
 
 func (c ours) getSerializable(key string) error {
-	_, err := c.client.Get(context.Background(), key, etclite.WithSerializable())
+	got, err := c.client.Get(context.Background(), key, etclite.WithSerializable())
+	if err == nil && len(got.Kvs) != 1 {
+		err = fmt.Errorf("%s is not there", key)
+	}
 	return err
 }
 
@@ -88,7 +91,10 @@ func (c theirs) get(key string) error {
 }
 
 func (c theirs) getSerializable(key string) error {
-	_, err := c.client.Get(context.Background(), key, clientv3.WithSerializable())
+	got, err := c.client.Get(context.Background(), key, clientv3.WithSerializable())
+	if err == nil && len(got.Kvs) != 1 {
+		err = fmt.Errorf("%s is not there", key)
+	}
 	return err
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What issue and README promise.
+// What README promises.
 const (
 	rustShareMin      = 60
 	writersThreadsMax = 16
